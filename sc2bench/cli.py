@@ -1,0 +1,208 @@
+"""The command line. PyTorch is imported inside the commands, so that `--help` answers at once."""
+
+import sys
+import warnings
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from sc2bench.errors import ConfigError, Sc2benchError, nearest
+
+INTERRUPTED = 130
+_HELP = """Supervised compression for split computing: train, measure and compare split models.
+
+Experiments are chosen by overrides of the form key=value, for instance:
+
+    sc2bench run task=fashion_mnist method=entropic_student rate=0.16
+"""
+
+app = typer.Typer(help=_HELP, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+suite_app = typer.Typer(help="Measure and draw many curves together.", no_args_is_help=True)
+app.add_typer(suite_app, name="suite")
+
+Overrides = Annotated[list[str] | None, typer.Argument(help="key=value, such as method=input_codec or stage1.epochs=2")]
+SuiteName = Annotated[str, typer.Argument(help="a suite of configs/suite/, or the path of a YAML file")]
+ConfigDirs = Annotated[list[str] | None, typer.Option("--config-dir", help="a further folder laid out like configs/")]
+Plugins = Annotated[list[str] | None, typer.Option("--plugin", help="a Python file that registers methods of your own")]
+Force = Annotated[bool, typer.Option("--force", help="measure again where a record exists")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="show no progress")]
+
+
+@app.callback()
+def _common(
+    context: typer.Context, debug: Annotated[bool, typer.Option("--debug", help="show tracebacks of errors")] = False
+) -> None:
+    context.ensure_object(dict)["debug"] = debug
+    # CompressAI scripts a function when it is imported; PyTorch deprecates that, and a user can't help it.
+    warnings.filterwarnings("ignore", category=FutureWarning, module=r"torch\.jit")
+    # Ask Accelerate for nothing but its defaults where the machine is a single processor.
+    warnings.filterwarnings("ignore", message=".*pin_memory.*")
+
+
+@app.command()
+def run(
+    overrides: Overrides = None,
+    config_dir: ConfigDirs = None,
+    plugin: Plugins = None,
+    force: Force = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train and measure one experiment, and write its record."""
+    run_experiment(overrides or [], config_dir or [], plugin or [], force=force, quiet=quiet)
+
+
+def run_experiment(
+    overrides: list[str],
+    config_dirs: list[str],
+    plugins: list[str],
+    *,
+    force: bool = False,
+    quiet: bool = False,
+    task: str | None = None,
+) -> None:
+    """Runs one experiment and prints the path of its record; raises `ConfigError` if it is of another task."""
+    from sc2bench.config import compose
+    from sc2bench.registry import load_plugins
+    from sc2bench.run import Run, run_all
+
+    load_plugins(plugins)
+    config = compose(overrides, config_dirs)
+    if task is not None and config.task.name != task:
+        raise ConfigError(
+            f"task.name: this script is for '{task}', but the task is '{config.task.name}'; choose another task="
+        )
+    for path in run_all([Run(config)], force=force, quiet=quiet):
+        print(path)
+
+
+@suite_app.command("run")
+def suite_run(
+    name: SuiteName,
+    overrides: Overrides = None,
+    config_dir: ConfigDirs = None,
+    plugin: Plugins = None,
+    force: Force = False,
+    quiet: Quiet = False,
+) -> None:
+    """Measure all points of a suite that have no record yet, then write its tables and figure."""
+    suite = _suite(name, overrides, config_dir, plugin)
+    suite.run(force=force, quiet=quiet)
+    _report(suite)
+
+
+@suite_app.command("status")
+def suite_status(
+    name: SuiteName, overrides: Overrides = None, config_dir: ConfigDirs = None, plugin: Plugins = None
+) -> None:
+    """Show which points of a suite are measured."""
+    suite = _suite(name, overrides, config_dir, plugin)
+    table = Table("curve", "rate", "record")
+    for label, runs in suite.runs.items():
+        for run in runs:
+            rate = "" if run.config.rate is None else f"{run.config.rate:g}"
+            table.add_row(label, rate, str(run.record_path) if run.done else "-")
+    Console().print(table)
+
+
+@suite_app.command("list")
+def suite_list(config_dir: ConfigDirs = None) -> None:
+    """List the suites."""
+    from sc2bench.config import suite_files
+
+    for name in sorted(suite_files(config_dir or [])):
+        print(name)
+
+
+@app.command()
+def report(name: SuiteName, overrides: Overrides = None, config_dir: ConfigDirs = None, plugin: Plugins = None) -> None:
+    """Write the tables and the figure of a suite from the records that exist."""
+    _report(_suite(name, overrides, config_dir, plugin))
+
+
+@app.command("list")
+def list_names(
+    kind: Annotated[str | None, typer.Argument(help="for instance method; without it, all kinds")] = None,
+    plugin: Plugins = None,
+) -> None:
+    """List what a configuration can name: methods, codecs, teachers, data sets, ..."""
+    from sc2bench import registry
+
+    registry.load_plugins(plugin or [])
+    registries = {value.kind: value for value in vars(registry).values() if isinstance(value, registry.Registry)}
+    if kind is not None and kind not in registries:
+        raise ConfigError(f"unknown kind '{kind}'; {nearest(kind, registries)}")
+    for known, entries in registries.items():
+        if kind in (None, known):
+            print(f"{known}: {', '.join(entries.names())}")
+
+
+def _suite(name: str, overrides: list[str] | None, config_dirs: list[str] | None, plugins: list[str] | None) -> Any:
+    from sc2bench.registry import load_plugins
+    from sc2bench.suite import Suite
+
+    load_plugins(plugins or [])
+    return Suite.load(name, overrides or [], config_dirs or [])
+
+
+def _report(suite: Any) -> None:
+    from sc2bench.report import write_report
+
+    records = suite.records()
+    config = suite.config
+    missing = len(suite.all_runs()) - len(records)
+    if missing:
+        print(f"{missing} of {len(suite.all_runs())} points are not measured yet", file=sys.stderr)
+    title = f"Suite {config.name}"
+    for path in write_report(records, suite.folder, title=title, metric=config.metric, anchor=config.anchor):
+        print(path)
+
+
+def guarded(command: Callable[[], Any], debug: bool) -> int:
+    """Runs a command; turns what a user can mend into one sentence. Returns the exit code."""
+    try:
+        command()
+    except Sc2benchError as error:
+        if debug:
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on where this one stopped", file=sys.stderr)
+        return INTERRUPTED
+    return 0
+
+
+def main() -> None:
+    """The entry point of the console script."""
+    debug = "--debug" in sys.argv[1:]
+    sys.exit(guarded(lambda: app(standalone_mode=True), debug))
+
+
+def benchmark(task: str) -> None:
+    """The entry point of the scripts in `benchmarks/`: `sc2bench run`, for one task only.
+
+    Args:
+        task: name of the task that the configuration must have.
+    """
+
+    def command(
+        overrides: Overrides = None,
+        config_dir: ConfigDirs = None,
+        plugin: Plugins = None,
+        force: Force = False,
+        quiet: Quiet = False,
+        debug: Annotated[bool, typer.Option("--debug", help="show tracebacks of errors")] = False,
+    ) -> None:
+        run_experiment(overrides or [], config_dir or [], plugin or [], force=force, quiet=quiet, task=task)
+
+    command.__doc__ = f"Train and measure one experiment of the task {task}."
+    script = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    script.command()(command)
+    sys.exit(guarded(lambda: script(standalone_mode=True), "--debug" in sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Codecs that turn images into bytes and back."""

@@ -1,0 +1,100 @@
+"""Image codecs in process, through Pillow. Grey images are coded as grey wherever the format can."""
+
+import io
+from typing import Any, ClassVar
+
+import numpy as np
+from PIL import Image
+
+from sc2bench.codecs.base import ImageCodec
+from sc2bench.packet import PacketError
+from sc2bench.registry import IMAGE_CODECS
+
+_MODES = {1: "L", 3: "RGB"}
+
+
+class PillowCodec(ImageCodec):
+    """Base of the codecs that Pillow brings; sizes are those of whole files."""
+
+    format: ClassVar[str]
+    quality_range = (0, 100)
+
+    def options(self, grey: bool) -> dict[str, Any]:
+        """Pillow's options for saving."""
+        raise NotImplementedError
+
+    def encode_image(self, image: np.ndarray) -> bytes:
+        """Codes uint8 (C, H, W) with 1 or 3 channels to a whole file."""
+        grey = len(image) == 1
+        buffer = io.BytesIO()
+        pixels = image[0] if grey else image.transpose(1, 2, 0)
+        Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, self.format, **self.options(grey))
+        return buffer.getvalue()
+
+    def decode_image(self, data: bytes, shape: tuple[int, int, int]) -> np.ndarray:
+        """Decodes to uint8 `shape`; nothing is allocated for an image of another size."""
+        channels, height, width = shape
+        try:
+            with Image.open(io.BytesIO(data), formats=(self.format,)) as image:
+                size = image.size
+                if size == (width, height):
+                    pixels = np.asarray(image.convert(_MODES[channels]))
+        except Exception as error:  # Pillow's plugins raise errors of many unrelated classes on damaged files
+            raise PacketError(
+                f"the {self.format} image can't be decoded ({error}); it is damaged or foreign"
+            ) from error
+        if size != (width, height):
+            raise PacketError(
+                f"the {self.format} image has size {size} instead of {(width, height)}; it is damaged or foreign"
+            )
+        return pixels[None] if channels == 1 else pixels.transpose(2, 0, 1)
+
+
+@IMAGE_CODECS.register("jpeg")
+class Jpeg(PillowCodec):
+    """JPEG through libjpeg-turbo, with optimized Huffman tables."""
+
+    name = "jpeg"
+    format = "JPEG"
+
+    def options(self, grey: bool) -> dict[str, Any]:
+        """Quality 0..100."""
+        return {"quality": round(self.quality or 0), "optimize": True}
+
+
+@IMAGE_CODECS.register("webp")
+class WebP(PillowCodec):
+    """Lossy WebP through libwebp, slowest method. The format has no grey: its chroma planes are then constant."""
+
+    name = "webp"
+    format = "WEBP"
+
+    def options(self, grey: bool) -> dict[str, Any]:
+        """Quality 0..100."""
+        return {"quality": round(self.quality or 0), "method": 6}
+
+
+@IMAGE_CODECS.register("avif")
+class Avif(PillowCodec):
+    """AVIF through libavif."""
+
+    name = "avif"
+    format = "AVIF"
+
+    def options(self, grey: bool) -> dict[str, Any]:
+        """Quality 0..100; 4:2:0 in colour, monochrome for grey images. One thread, for the batch is spread already."""
+        subsampling = "4:0:0" if grey else "4:2:0"
+        return {"quality": round(self.quality or 0), "subsampling": subsampling, "speed": 6, "max_threads": 1}
+
+
+@IMAGE_CODECS.register("jpeg2000")
+class Jpeg2000(PillowCodec):
+    """JPEG 2000 codestreams through OpenJPEG, irreversible wavelet, quality as PSNR in dB."""
+
+    name = "jpeg2000"
+    format = "JPEG2000"
+    quality_range = (10, 60)
+
+    def options(self, grey: bool) -> dict[str, Any]:
+        """Quality is the peak signal-to-noise ratio in dB that the encoder aims at."""
+        return {"quality_mode": "dB", "quality_layers": [self.quality], "irreversible": True, "no_jp2": True}

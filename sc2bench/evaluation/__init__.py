@@ -1,0 +1,6 @@
+"""Measuring rate, quality and cost on the one interface that all methods share."""
+
+from sc2bench.evaluation.cost import measure_cost
+from sc2bench.evaluation.evaluate import Measurement, evaluate, evaluate_all
+
+__all__ = ["Measurement", "evaluate", "evaluate_all", "measure_cost"]

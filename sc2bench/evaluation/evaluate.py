@@ -1,0 +1,149 @@
+"""Rate and quality over a data set: every sample is coded to bytes, and predicted from those bytes alone."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from sc2bench.data import ImageSet
+from sc2bench.methods import SplitModel
+from sc2bench.packet import Packet, SessionHeader
+from sc2bench.tasks.base import Metric, Task
+
+PARTS = ("payload", "side_info", "framing")
+
+
+@dataclass
+class Measurement:
+    """What was measured of one model.
+
+    Attributes:
+        quality: the task's metrics, in percent.
+        sizes: int64, (N, 3): bytes of payload, side information and framing of each sample, in the data set's order.
+        session_bytes: size of the session header, sent once.
+        estimated_bits: float64, (N,), the prior's estimates; `None` without a prior.
+        encode_ms: mean time a sample of the device half, in batches.
+        decode_ms: the same of the server half.
+    """
+
+    quality: dict[str, float]
+    sizes: np.ndarray
+    session_bytes: int
+    estimated_bits: np.ndarray | None
+    encode_ms: float
+    decode_ms: float
+
+    @property
+    def bytes(self) -> np.ndarray:
+        """Int64, (N,): bytes on the wire of each sample."""
+        return self.sizes.sum(axis=1)
+
+    def record_fields(self) -> dict[str, Any]:
+        """The fields of a record that follow from this."""
+        payload, side_info, framing = self.sizes.mean(axis=0).tolist()
+        bits = self.estimated_bits
+        return {
+            "samples": len(self.sizes),
+            "quality": self.quality,
+            "bytes_mean": float(self.bytes.mean()),
+            "bytes_p50": float(np.percentile(self.bytes, 50)),
+            "bytes_p95": float(np.percentile(self.bytes, 95)),
+            "payload_bytes_mean": payload,
+            "side_info_bytes_mean": side_info,
+            "framing_bytes_mean": framing,
+            "session_bytes": self.session_bytes,
+            "estimated_bits_mean": None if bits is None else float(bits.mean()),
+            "encode_ms": self.encode_ms,
+            "decode_ms": self.decode_ms,
+        }
+
+
+@dataclass
+class _Tally:
+    """One model's measurement under way."""
+
+    model: SplitModel
+    session: SessionHeader
+    metric: Metric
+    sizes: list[tuple[int, ...]] = field(default_factory=list)
+    bits: list[torch.Tensor] = field(default_factory=list)
+    encode_seconds: float = 0.0
+    decode_seconds: float = 0.0
+
+    def add(self, images: torch.Tensor, targets: torch.Tensor) -> None:
+        started = _now(images)
+        packets = self.model.encode(images)
+        sent = [packet.to_bytes(self.session) for packet in packets]
+        encoded = _now(images)
+        predictions = self.model.decode([Packet.from_bytes(data, self.session) for data in sent])
+        self.decode_seconds += _now(images) - encoded
+        self.encode_seconds += encoded - started
+        self.metric.update(predictions, targets)
+        for packet in packets:
+            sizes = packet.sizes(self.session)
+            self.sizes.append(tuple(sizes[part] for part in PARTS))
+        # The estimate is no part of sending an image, so it is made outside of what is timed.
+        bits = self.model.estimate_bits(images)
+        if bits is not None:
+            self.bits.append(bits.double().cpu())
+
+    def result(self) -> Measurement:
+        count = len(self.sizes)
+        return Measurement(
+            self.metric.compute(),
+            np.array(self.sizes, dtype=np.int64),
+            len(self.session.to_bytes()),
+            torch.cat(self.bits).numpy() if self.bits else None,
+            1000 * self.encode_seconds / count,
+            1000 * self.decode_seconds / count,
+        )
+
+
+def evaluate(model: SplitModel, dataset: ImageSet, task: Task, **options: Any) -> Measurement:
+    """Measures one model; see `evaluate_all`."""
+    return evaluate_all([model], dataset, task, **options)[0]
+
+
+def evaluate_all(
+    models: Sequence[SplitModel],
+    dataset: ImageSet,
+    task: Task,
+    *,
+    batch_size: int = 250,
+    device: torch.device | str = "cpu",
+    workers: int = 0,
+    on_samples: Callable[[int], object] = lambda samples: None,
+) -> list[Measurement]:
+    """Measures several models in one pass, so that a data set is read and decoded once.
+
+    Args:
+        models: all on the same data set; moved to `device` and put in evaluation mode.
+        dataset: what they are measured on.
+        task: brings the metric.
+        batch_size: samples that are coded together; sizes don't depend on it.
+        device: where the networks run.
+        workers: processes that read the data set.
+        on_samples: told of each batch's size, times the number of models.
+
+    Returns:
+        A measurement a model.
+    """
+    tallies = []
+    for model in models:
+        model.to(device).eval()
+        tallies.append(_Tally(model, model.session, task.metric()))
+    for images, targets in dataset.loader(batch_size, workers=workers):
+        moved = images.to(device)
+        for tally in tallies:
+            tally.add(moved, targets)
+            on_samples(len(images))
+    return [tally.result() for tally in tallies]
+
+
+def _now(images: torch.Tensor) -> float:
+    if images.is_cuda:
+        torch.cuda.synchronize(images.device)
+    return time.perf_counter()

@@ -1,0 +1,120 @@
+"""The interface that every method has, and on which everything is measured."""
+
+from abc import abstractmethod
+from collections.abc import Collection, Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from sc2bench.config import MethodConfig, RunConfig
+from sc2bench.packet import Packet, SessionHeader, fingerprint
+from sc2bench.registry import METHODS
+from sc2bench.state import unique_state
+from sc2bench.teachers import Teacher
+
+# What forward() returns, where the method has it: "prediction", "features" (stage name to tensor),
+# "bits" (N,), "auxiliary_loss" (scalar).
+Outputs = dict[str, Any]
+
+
+class DeviceHalf(nn.Module):
+    """What runs on the device."""
+
+    @abstractmethod
+    def encode(self, images: Tensor) -> list[Packet]:
+        """Turns uint8 images (N, C, H, W) into one packet a sample, in order."""
+
+
+class ServerHalf(nn.Module):
+    """What runs on the server."""
+
+    @abstractmethod
+    def decode(self, packets: Sequence[Packet]) -> Any:
+        """Turns packets into predictions, for classification logits (N, classes); raises `PacketError`."""
+
+
+class SplitModel(nn.Module):
+    """A model in two halves with bytes between them.
+
+    Subclasses set `config_class` and `rate_knob`, and implement `from_config` and `forward`.
+
+    Args:
+        device: the device's half.
+        server: the server's half. Modules that run on both sides, as a prior does, stand in both.
+        shape: fixed shape of a sample's symbols or image, announced in the session header.
+    """
+
+    config_class: ClassVar[type[MethodConfig]] = MethodConfig
+    rate_knob: ClassVar[str | None] = None
+
+    def __init__(self, device: DeviceHalf, server: ServerHalf, shape: Sequence[int]):
+        super().__init__()
+        self.device = device
+        self.server = server
+        self.shape = tuple(shape)
+        self.checksum = False
+
+    @classmethod
+    @abstractmethod
+    def from_config(cls, config: RunConfig, teacher: Teacher, image_shape: tuple[int, int, int]) -> "SplitModel":
+        """Builds the method.
+
+        Args:
+            config: `config.method` is an instance of `config_class`.
+            teacher: the method takes over what it wants of its modules.
+            image_shape: (C, H, W) of the data set's images.
+        """
+
+    @abstractmethod
+    def forward(self, images: Tensor, targets: Any = None, features: Collection[str] = ()) -> Outputs:
+        """The differentiable path, for training.
+
+        Args:
+            images: uint8, (N, C, H, W).
+            targets: the task's targets, for heads that need them.
+            features: stages of the teacher whose outputs are wanted.
+        """
+
+    @property
+    def session(self) -> SessionHeader:
+        """The header of a session with this model; its fingerprint names the variant, the weights and the tables."""
+        variant = repr((type(self).__name__, sorted(self.variant.items())))
+        # Bytes are read as they lie in memory: no conversion, whatever the dtype.
+        weights = [
+            tensor.cpu().reshape(-1).view(torch.uint8).numpy().tobytes() for tensor in unique_state(self).values()
+        ]
+        return SessionHeader(fingerprint(variant.encode(), *weights), self.shape, checksum=self.checksum)
+
+    @torch.inference_mode()
+    def encode(self, images: Tensor) -> list[Packet]:
+        """Runs the device half on uint8 images (N, C, H, W); one packet a sample, in order.
+
+        Raises:
+            EntropyTablesMissing: before `update_tables()`, for methods that have a prior.
+        """
+        return self.device.encode(images)
+
+    @torch.inference_mode()
+    def decode(self, packets: Sequence[Packet]) -> Any:
+        """Runs the server half; raises `PacketError` for packets that can't be decoded."""
+        return self.server.decode(packets)
+
+    def estimate_bits(self, images: Tensor) -> Tensor | None:
+        """The information that a learned prior estimates in each of uint8 images (N, C, H, W); `None` without one."""
+        return None
+
+    def update_tables(self) -> None:
+        """Builds the entropy tables, once the device half is trained; nothing to do without a prior."""
+
+    @property
+    def variant(self) -> dict[str, str]:
+        """What tells this model from others of its method in records, such as its prior or codec."""
+        return {}
+
+
+def build_model(config: RunConfig, teacher: Teacher, image_shape: tuple[int, int, int]) -> SplitModel:
+    """Builds the split model that a configuration names."""
+    model: SplitModel = METHODS[config.method.name].from_config(config, teacher, image_shape)
+    model.checksum = config.evaluation.checksum
+    return model.to(memory_format=torch.channels_last).eval()

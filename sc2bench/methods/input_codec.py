@@ -1,0 +1,87 @@
+"""Input compression: the device sends a coded image, the server decodes it and runs the whole teacher."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from sc2bench.codecs.base import ImageCodec
+from sc2bench.config import MethodConfig, RunConfig
+from sc2bench.methods.base import DeviceHalf, Outputs, ServerHalf, SplitModel
+from sc2bench.packet import Packet
+from sc2bench.registry import IMAGE_CODECS, METHODS
+from sc2bench.teachers import Teacher
+
+
+@dataclass
+class InputCodecConfig(MethodConfig):
+    """`codec`: a registered image codec; the rate is its quality."""
+
+    codec: str = "jpeg"
+
+
+class InputCodecDevice(DeviceHalf):
+    """Codes images.
+
+    Args:
+        codec: the image codec.
+    """
+
+    def __init__(self, codec: ImageCodec):
+        super().__init__()
+        self.codec = codec
+
+    def encode(self, images: Tensor) -> list[Packet]:
+        """Turns uint8 images (N, C, H, W) into coded images."""
+        return [Packet(data) for data in self.codec.encode(images.cpu().numpy())]
+
+
+class InputCodecServer(ServerHalf):
+    """Decodes images and runs the teacher.
+
+    Args:
+        codec: the image codec.
+        teacher: the whole reference model.
+        image_shape: (C, H, W).
+    """
+
+    def __init__(self, codec: ImageCodec, teacher: Teacher, image_shape: tuple[int, int, int]):
+        super().__init__()
+        self.codec = codec
+        self.teacher = teacher
+        self.image_shape = image_shape
+
+    def decode(self, packets: Sequence[Packet]) -> Tensor:
+        """Turns coded images into the teacher's predictions."""
+        images = torch.from_numpy(self.codec.decode([packet.payload for packet in packets], self.image_shape))
+        return self.teacher(images.to(self.teacher.preprocess.mean.device))
+
+
+@METHODS.register("input_codec")
+class InputCodec(SplitModel):
+    """An image codec before the model; nothing learns."""
+
+    config_class = InputCodecConfig
+    rate_knob: ClassVar[str | None] = "quality"
+
+    device: InputCodecDevice
+    server: InputCodecServer
+
+    @classmethod
+    def from_config(cls, config: RunConfig, teacher: Teacher, image_shape: tuple[int, int, int]) -> "InputCodec":
+        """Builds the codec at the configured quality before the teacher."""
+        codec = IMAGE_CODECS[config.method.codec](config.rate)
+        return cls(InputCodecDevice(codec), InputCodecServer(codec, teacher, image_shape), image_shape)
+
+    def forward(self, images: Tensor, targets: Any = None, features: Collection[str] = ()) -> Outputs:
+        """The teacher's prediction for images as they are: codecs have no gradient."""
+        teacher = self.server.teacher
+        prediction, outputs = teacher.chain.outputs(teacher.preprocess(images), features)
+        return {"prediction": prediction, "features": outputs}
+
+    @property
+    def variant(self) -> dict[str, str]:
+        """The codec's name."""
+        return {"codec": self.device.codec.name}

@@ -1,0 +1,149 @@
+"""One measured point is one JSON file; reading them all gives one DataFrame."""
+
+import json
+import os
+import platform
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from sc2bench.errors import DataError, OutputError
+from sc2bench.files import write_json
+
+SCHEMA_VERSION = 1
+_PACKAGES = ("sc2bench", "torch", "torchvision", "compressai", "constriction", "pillow", "numpy")
+# What every record has; methods without a prior or a learned rate have null there.
+FIELDS = (
+    "schema_version", "task", "dataset", "split", "samples", "method", "codec", "prior", "teacher", "rate_knob", "rate",
+    "seed", "config_hash", "quality", "bytes_mean", "bytes_p50", "bytes_p95", "payload_bytes_mean",
+    "side_info_bytes_mean", "framing_bytes_mean", "session_bytes", "estimated_bits_mean", "device_params",
+    "device_macs", "server_params", "server_macs", "encode_ms", "decode_ms", "environment", "config",
+)  # fmt: skip
+
+
+def record_path(output: str | Path, task: str, method: str, run_id: str) -> Path:
+    """Where the record of a run lies: the path is its identity, so a run is done if the file exists."""
+    return Path(output) / task / method / f"{run_id}.json"
+
+
+def write_record(path: Path, record: dict[str, Any]) -> None:
+    """Writes one record atomically.
+
+    Raises:
+        OutputError: it can't be written.
+        ValueError: fields are missing or unknown, or a number is not finite.
+    """
+    if record.keys() != set(FIELDS):
+        raise ValueError(f"a record has exactly the known fields; these differ: {sorted(record.keys() ^ set(FIELDS))}")
+    write_json(path, record)
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Reads one record; raises `DataError` if it is damaged or of another schema."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        found = record["schema_version"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"record {path} can't be read ({error}); delete it to measure the point again") from error
+    if found != SCHEMA_VERSION:
+        raise DataError(
+            f"record {path} has schema version {found} instead of {SCHEMA_VERSION}; measure the point again"
+        )
+    return record
+
+
+def load_records(path: str | Path) -> pd.DataFrame:
+    """Reads all records below a folder.
+
+    Args:
+        path: the folder; every JSON file in it is taken for a record.
+
+    Returns:
+        A row a record; `quality` becomes one column a metric ("top1", ...), `path` names the file.
+
+    Raises:
+        DataError: no such folder, or a damaged record.
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        raise DataError(f"no records: folder {folder} does not exist; run a suite first")
+    return read_records(sorted(folder.rglob("*.json")))
+
+
+def read_records(paths: Sequence[Path]) -> pd.DataFrame:
+    """Reads the given records; see `load_records`."""
+    rows = []
+    for path in paths:
+        record = read_record(path)
+        rows.append({**record, **record["quality"], "path": str(path)})
+    return pd.DataFrame(rows, columns=None if rows else [*FIELDS, "path"])
+
+
+def ensure_writable(folder: str | Path) -> None:
+    """Makes `folder` and tries a file in it, before work whose result would be lost; raises `OutputError`."""
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise OutputError(f"can't write to {folder}: {reason}; choose another folder with output=") from error
+
+
+@cache
+def environment() -> dict[str, Any]:
+    """What a measurement depends on beyond its configuration: processor, versions, commit."""
+    import torch
+
+    packages: dict[str, str | None] = {}
+    for name in _PACKAGES:
+        try:
+            packages[name] = version(name)
+        except PackageNotFoundError:
+            packages[name] = None
+    commit, dirty = _git_state()
+    return {
+        "processor": _processor(),
+        "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "packages": packages,
+        "git_commit": commit,
+        "git_dirty": dirty,
+    }
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _git_state() -> tuple[str | None, bool | None]:
+    """The commit of the source tree and whether it has changes; (None, None) for an installed package."""
+    tree = Path(__file__).resolve().parent.parent
+    if not (tree / ".git").exists():
+        return None, None
+    try:
+        commit = _git(tree, "rev-parse", "HEAD")
+        return commit, bool(_git(tree, "status", "--porcelain", "--untracked-files=no"))
+    except (OSError, subprocess.SubprocessError):
+        return None, None
+
+
+def _git(tree: Path, *arguments: str) -> str:
+    return subprocess.run(
+        ["git", "-C", str(tree), *arguments], check=True, capture_output=True, text=True, timeout=10
+    ).stdout.strip()

@@ -1,0 +1,68 @@
+"""A suite: curves that are measured and drawn together."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from sc2bench.config import SuiteConfig, compose, load_suite
+from sc2bench.errors import ConfigError
+from sc2bench.records import read_records
+from sc2bench.run import Run, run_all
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A suite with its experiments.
+
+    Attributes:
+        config: as it stands in the YAML file.
+        runs: for each curve's label its experiments, in the order of its rates.
+    """
+
+    config: SuiteConfig
+    runs: dict[str, list[Run]]
+
+    @classmethod
+    def load(cls, name: str, overrides: Sequence[str] = (), config_dirs: Sequence[str] = ()) -> "Suite":
+        """Reads a suite and composes all its experiments, so that every mistake shows before anything runs.
+
+        Args:
+            name: of a suite in `configs/suite/`, or the path of a YAML file.
+            overrides: for all experiments, after the suite's own.
+            config_dirs: further folders of configurations.
+
+        Raises:
+            ConfigError: the suite or one of its experiments is wrong; the sentence names the curve.
+        """
+        config = load_suite(name, config_dirs)
+        runs = {}
+        for curve in config.curves:
+            shared = [f"output=results/{config.name}", *config.overrides, *curve.overrides]
+            rates = [[]] if curve.rates is None else [[f"rate={rate}"] for rate in curve.rates]
+            try:
+                runs[curve.label] = [Run(compose([*shared, *rate, *overrides], config_dirs)) for rate in rates]
+            except ConfigError as error:
+                raise ConfigError(f"suite '{config.name}', curve '{curve.label}': {error}") from error
+        return cls(config, runs)
+
+    @property
+    def folder(self) -> Path:
+        """Where the suite's tables and figures go."""
+        return Path(self.all_runs()[0].config.output)
+
+    def all_runs(self) -> list[Run]:
+        """The experiments of all curves, in order."""
+        return [run for runs in self.runs.values() for run in runs]
+
+    def run(self, *, force: bool = False, quiet: bool = False) -> None:
+        """Measures every point that has no record yet; see `run_all`."""
+        run_all(self.all_runs(), force=force, quiet=quiet)
+
+    def records(self) -> pd.DataFrame:
+        """The records that exist, with the column `curve`; raises `DataError` for a damaged one."""
+        paths = [(label, run.record_path) for label, runs in self.runs.items() for run in runs if run.done]
+        frame = read_records([path for _, path in paths])
+        frame.insert(0, "curve", [label for label, _ in paths])
+        return frame

@@ -1,0 +1,1 @@
+"""Tasks: what a prediction is, how it is trained, and how its quality is measured."""

@@ -1,0 +1,42 @@
+"""The interface of a task."""
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from sc2bench.data import ImageSet
+
+
+class Metric(ABC):
+    """Quality, gathered over batches."""
+
+    @abstractmethod
+    def update(self, predictions: Any, targets: Any) -> None:
+        """Adds a batch."""
+
+    @abstractmethod
+    def compute(self) -> dict[str, float]:
+        """Quality so far, in percent, by the metric's name."""
+
+
+class Task(ABC):
+    """A task on one data set.
+
+    Args:
+        dataset: any split of the data set; it says which classes there are.
+    """
+
+    # The metric that models are chosen by.
+    main_metric: ClassVar[str]
+
+    @abstractmethod
+    def __init__(self, dataset: ImageSet): ...
+
+    @abstractmethod
+    def loss(self, prediction: Any, targets: Any, label_smoothing: float = 0.0) -> Tensor:
+        """The supervised loss, a scalar."""
+
+    @abstractmethod
+    def metric(self) -> Metric:
+        """A fresh metric."""

@@ -1,0 +1,49 @@
+"""Image classification: logits, cross-entropy, top-1 and top-5 accuracy."""
+
+from torch import Tensor
+from torch.nn import functional
+from torchmetrics.classification import MulticlassAccuracy
+
+from sc2bench.data import ImageSet
+from sc2bench.registry import TASKS
+from sc2bench.tasks.base import Metric, Task
+
+
+class Accuracy(Metric):
+    """Top-1 and top-5 accuracy over samples.
+
+    Args:
+        classes: number of classes.
+    """
+
+    def __init__(self, classes: int):
+        self._metrics = {
+            f"top{k}": MulticlassAccuracy(classes, top_k=k, average="micro") for k in (1, 5) if k <= classes
+        }
+
+    def update(self, predictions: Tensor, targets: Tensor) -> None:
+        """Adds logits (N, classes) and class indices (N,)."""
+        for metric in self._metrics.values():
+            metric.update(predictions.float().cpu(), targets.cpu())
+
+    def compute(self) -> dict[str, float]:
+        """Accuracies in percent."""
+        return {name: 100 * float(metric.compute()) for name, metric in self._metrics.items()}
+
+
+@TASKS.register("image_classification")
+class ImageClassification(Task):
+    """Which one of the data set's classes an image shows."""
+
+    main_metric = "top1"
+
+    def __init__(self, dataset: ImageSet):
+        self.classes = len(dataset.classes)
+
+    def loss(self, prediction: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
+        """Cross-entropy of logits (N, classes) and class indices (N,)."""
+        return functional.cross_entropy(prediction.float(), targets, label_smoothing=label_smoothing)
+
+    def metric(self) -> Accuracy:
+        """Top-1 and top-5 accuracy."""
+        return Accuracy(self.classes)

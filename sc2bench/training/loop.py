@@ -1,0 +1,224 @@
+"""The loop: stages one after the other, each epoch validated and saved."""
+
+import math
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import set_seed
+from torch import Tensor, nn
+
+from sc2bench.config import RunConfig
+from sc2bench.data import Batch, ImageSet, augment
+from sc2bench.errors import TrainingError
+from sc2bench.methods import SplitModel
+from sc2bench.progress import Work
+from sc2bench.state import load_state, unique_state
+from sc2bench.tasks.base import Task
+from sc2bench.teachers import Teacher
+from sc2bench.training.checkpoint import Checkpoints, RunProgress
+from sc2bench.training.losses import Step
+from sc2bench.training.stage import Stage, build_stage
+
+# How often the loss is looked at: each look waits for the device.
+_CHECK_EVERY_STEPS = 50
+VALIDATION_BATCH = 500
+
+
+def train(
+    model: SplitModel,
+    teacher: Teacher,
+    task: Task,
+    training_set: ImageSet,
+    validation_set: ImageSet,
+    config: RunConfig,
+    folder: Path,
+    accelerator: Accelerator,
+    work: Work,
+) -> list[dict[str, float]]:
+    """Trains a split model through all stages of its configuration.
+
+    After each epoch the state is saved, so that a killed run that is started again ends with the weights of one that
+    was not. After each stage the model has the weights of its best epoch on validation.
+
+    Args:
+        model: trained in place.
+        teacher: what is distilled from; frozen.
+        task: brings the supervised loss and the metric.
+        training_set: what is trained on.
+        validation_set: what the best epoch is chosen on.
+        config: the stages, the seed.
+        folder: where checkpoints lie.
+        accelerator: devices, processes and precision.
+        work: told of each sample.
+
+    Returns:
+        One entry an epoch: stage, epoch, training loss, validation loss and quality, seconds.
+
+    Raises:
+        ConfigError: a stage names something that does not exist; before the first epoch of the first stage.
+        TrainingError: a loss is not finite.
+        CheckpointError: the folder holds another configuration's checkpoint or a damaged one.
+        OutputError: a checkpoint can't be written.
+    """
+    stages = [
+        build_stage(name, stage, model, teacher, training_set, config.seed, config.workers)
+        for name, stage in config.stages.items()
+    ]
+    checkpoints = Checkpoints(folder, config.training_hash())
+    progress = checkpoints.load()
+    model.to(accelerator.device)
+    teacher.to(accelerator.device).eval().requires_grad_(False)
+    trainer = _Trainer(model, teacher, task, validation_set, config, accelerator, work)
+    for index in range(len(stages)):
+        stage = stages[index]
+        if index < progress.stage:
+            work.skip(stage.config.epochs * len(stage.loader) * stage.config.batch_size)
+            continue
+        trainer.run(index, stage, progress, checkpoints)
+    if progress.best_file:
+        load_state(model, checkpoints.best(progress), checkpoints.folder)
+    model.update_tables()
+    model.eval().requires_grad_(False)
+    return progress.history
+
+
+class _Trainer:
+    """What all stages of a run share."""
+
+    def __init__(
+        self,
+        model: SplitModel,
+        teacher: Teacher,
+        task: Task,
+        validation_set: ImageSet,
+        config: RunConfig,
+        accelerator: Accelerator,
+        work: Work,
+    ):
+        self.model = model
+        self.teacher = teacher
+        self.task = task
+        self.config = config
+        self.accelerator = accelerator
+        self.work = work
+        self.validation_loader = accelerator.prepare(validation_set.loader(VALIDATION_BATCH, workers=config.workers))
+
+    def run(self, index: int, stage: Stage, progress: RunProgress, checkpoints: Checkpoints) -> None:
+        """Runs one stage, from its first epoch or from where it was stopped."""
+        if progress.stage == index and progress.epoch:
+            state, optimizer_state = checkpoints.last(progress)
+            load_state(self.model, state, checkpoints.folder)
+            stage.optimizer.load_state_dict(optimizer_state)
+            self.work.skip(progress.epoch * len(stage.loader) * stage.config.batch_size)
+        elif progress.best_file:
+            load_state(self.model, checkpoints.best(progress), checkpoints.folder)
+        stage.enter(self.model)
+        if not any(parameter.requires_grad for parameter in self.model.device.parameters()):
+            # From here on the device half is what it will be in use, and its tables must not change any more.
+            self.model.update_tables()
+        model, optimizer, loader = self.accelerator.prepare(self.model, stage.optimizer, stage.loader)
+        # Preparing wraps what learns; the factors refer to the rates that the stage started with.
+        rates = [group.setdefault("initial_lr", group["lr"]) for group in optimizer.param_groups]
+        for epoch in range(progress.epoch, stage.config.epochs):
+            started = time.monotonic()
+            # Nothing random depends on the epochs before, so resuming needs no state of generators.
+            set_seed((self.config.seed << 20) + (index << 12) + epoch, device_specific=True)
+            stage.sampler.epoch = (index << 12) + epoch
+            stage.train_mode(self.model)
+            loss = self._epoch(stage, epoch, model, optimizer, loader, rates)
+            self.model.eval()
+            validation = self._validate(stage, model)
+            criterion = validation["loss"] if stage.config.select == "loss" else -validation[self.task.main_metric]
+            is_best = progress.best is None or criterion < progress.best
+            progress.best = criterion if is_best else progress.best
+            progress.stage, progress.epoch = index, epoch + 1
+            seconds = round(time.monotonic() - started, 1)
+            entry = {"stage": stage.name, "epoch": epoch + 1, "training_loss": loss, "seconds": seconds}
+            progress.history.append(entry | {f"validation_{key}": value for key, value in validation.items()})
+            if self.accelerator.is_main_process:
+                checkpoints.save(progress, unique_state(self.model), stage.optimizer, is_best)
+            self.accelerator.wait_for_everyone()
+            quality = f"{self.task.main_metric} {validation[self.task.main_metric]:.2f} %"
+            self.work.say(
+                f"  {stage.name} epoch {epoch + 1}/{stage.config.epochs}: loss {validation['loss']:.4f}, {quality}"
+            )
+        self.accelerator.free_memory()
+        if index + 1 < len(self.config.stages):
+            progress.stage, progress.epoch, progress.best = index + 1, 0, None
+            if self.accelerator.is_main_process:
+                checkpoints.record(progress)
+
+    def _epoch(
+        self,
+        stage: Stage,
+        epoch: int,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        loader: Sequence[Batch],
+        rates: Sequence[float],
+    ) -> float:
+        """Trains on every batch once; returns the mean loss."""
+        total = torch.zeros((), device=self.accelerator.device)
+        steps = len(loader)
+        for step, (images, targets) in enumerate(loader):
+            factor = stage.learning_rate_factor((epoch + step / steps) / stage.config.epochs)
+            for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                group["lr"] = rate * factor
+            loss = self._loss(stage, model, augment(images, stage.config.augment), targets)
+            optimizer.zero_grad()
+            self.accelerator.backward(loss)
+            optimizer.step()
+            total += loss.detach()
+            if step % _CHECK_EVERY_STEPS == 0 or step == steps - 1:
+                _check_finite(total, stage.name, epoch, step)
+            self.work.advance(len(images) * self.accelerator.num_processes)
+        return total.item() / steps
+
+    def _loss(self, stage: Stage, model: nn.Module, images: Tensor, targets: Tensor) -> Tensor:
+        step = self._step(stage, model, images, targets)
+        loss = _weighted(stage, step)
+        # Of the quantiles alone; it moves nothing else.
+        return loss + step.outputs.get("auxiliary_loss", 0)
+
+    def _step(self, stage: Stage, model: nn.Module, images: Tensor, targets: Tensor) -> Step:
+        with self.accelerator.autocast():
+            teacher_prediction: Any = None
+            teacher_features: dict[str, Tensor] = {}
+            if stage.needs_teacher:
+                with torch.no_grad():
+                    inputs = self.teacher.preprocess(images)
+                    teacher_prediction, teacher_features = self.teacher.chain.outputs(inputs, stage.config.features)
+            outputs = model(images, targets, stage.config.features)
+        return Step(outputs, teacher_prediction, teacher_features, targets, stage.config, self.task)
+
+    @torch.no_grad()
+    def _validate(self, stage: Stage, model: nn.Module) -> dict[str, float]:
+        """The stage's loss and the task's quality on the validation set, without augmentation."""
+        metric = self.task.metric()
+        total, count = 0.0, 0
+        for images, targets in self.validation_loader:
+            step = self._step(stage, model, images, targets)
+            loss = _weighted(stage, step)
+            losses, predictions, labels = self.accelerator.gather_for_metrics(
+                (loss.expand(len(images)), step.outputs["prediction"], targets)
+            )
+            total += losses.sum().item()
+            count += len(losses)
+            metric.update(predictions, labels)
+        return {"loss": total / count, **metric.compute()}
+
+
+def _weighted(stage: Stage, step: Step) -> Tensor:
+    return torch.stack([weight * loss.function(step) for loss, weight in stage.losses]).sum()
+
+
+def _check_finite(total: Tensor, stage: str, epoch: int, step: int) -> None:
+    if not math.isfinite(total.item()):
+        raise TrainingError(
+            f"the loss of {stage} is not finite (epoch {epoch + 1}, by step {step + 1}); lower "
+            f"{stage}.learning_rate or set mixed_precision=no; the last good checkpoint is kept"
+        )

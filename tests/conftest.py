@@ -1,0 +1,62 @@
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from sc2bench.config import TaskConfig
+from sc2bench.data import ImageSet, load_dataset
+
+MINI = {"train": 600, "t10k": 100}
+
+
+@pytest.fixture(autouse=True)
+def _deterministic() -> None:
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def test_images() -> ImageSet:
+    """The first 500 real test images."""
+    return load_dataset(TaskConfig("image_classification", "fashion_mnist"), "test", 500)
+
+
+@pytest.fixture(scope="session")
+def mini_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The first real samples of Fashion-MNIST, in files of the published format."""
+    folder = tmp_path_factory.mktemp("fashion")
+    task = TaskConfig("image_classification", "fashion_mnist")
+    for prefix, split in (("train", "train"), ("t10k", "test")):
+        data = load_dataset(task, split, MINI[prefix])
+        write_idx(folder / f"{prefix}-images-idx3-ubyte.gz", data.images[:, 0].numpy())
+        write_idx(folder / f"{prefix}-labels-idx1-ubyte.gz", data.targets.numpy().astype(np.uint8))
+    return folder
+
+
+def write_idx(path: Path, values: np.ndarray) -> None:
+    header = bytes((0, 0, 8, values.ndim)) + np.array(values.shape, ">u4").tobytes()
+    path.write_bytes(gzip.compress(header + values.tobytes()))
+
+
+@pytest.fixture
+def tiny(mini_root: Path, tmp_path: Path) -> list[str]:
+    """Overrides for an experiment that takes seconds and writes below `tmp_path`."""
+    return [
+        "task=fashion_mnist",
+        f"task.root={mini_root}",
+        f"output={tmp_path}/results",
+        f"checkpoints={tmp_path}/checkpoints",
+    ]
+
+
+TINY_STUDENT = [
+    "method=entropic_student",
+    "method.latent_channels=4",
+    "method.widths=[4,6,8]",
+    "rate=0.3",
+    "stage1.epochs=2",
+    "stage1.batch_size=50",
+    "stage2.epochs=2",
+    "stage2.batch_size=50",
+]

@@ -1,0 +1,153 @@
+import numpy as np
+import pytest
+import torch
+from compressai.entropy_models import EntropyBottleneck
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from sc2bench.entropy import CodingError, EntropyTablesMissing, FactorizedPrior, IntegerTables, SymbolCoder
+
+CHANNELS = 6
+INT32 = np.iinfo(np.int32)
+
+
+@pytest.fixture(scope="module")
+def tables() -> IntegerTables:
+    torch.manual_seed(0)
+    model = EntropyBottleneck(CHANNELS, init_scale=3)
+    model.update(update_quantiles=True)
+    return IntegerTables.of(model)
+
+
+def draw(tables: IntegerTables, samples: int, per_channel: int) -> np.ndarray:
+    """Symbols distributed as the tables say."""
+    generator = np.random.default_rng(0)
+    symbols = np.empty((samples, len(tables), per_channel), np.int32)
+    for channel in range(len(tables)):
+        p = tables.probabilities(channel)[:-1]
+        symbols[:, channel] = generator.choice(len(p), (samples, per_channel), p=p / p.sum()) + tables.offsets[channel]
+    return symbols
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    symbols=hnp.arrays(
+        np.int32,
+        st.tuples(st.integers(1, 3), st.just(CHANNELS), st.integers(0, 5)),
+        elements=st.integers(INT32.min, INT32.max) | st.integers(-20, 20),
+    )
+)
+def test_any_int32_round_trips(tables, symbols):
+    coder = SymbolCoder(tables)
+    packed = coder.encode(symbols)
+    assert len(packed) == len(symbols)
+    assert np.array_equal(coder.decode(packed, symbols.shape[1:]), symbols)
+
+
+def test_extreme_symbols_round_trip(tables):
+    symbols = np.array([[[INT32.min, INT32.max, 0, -1]] * CHANNELS], dtype=np.int32)
+    coder = SymbolCoder(tables)
+    assert np.array_equal(coder.decode(coder.encode(symbols), (CHANNELS, 4)), symbols)
+
+
+@pytest.mark.parametrize("per_channel", [1, 16, 300])
+def test_payload_is_within_a_byte_of_the_information(tables, per_channel):
+    symbols = draw(tables, 400, per_channel)
+    lengths = np.array([len(data) for data in SymbolCoder(tables).encode(symbols)])
+    overhead = lengths - tables.information_bits(symbols) / 8
+    assert overhead.mean() < 0.6
+    assert overhead.max() < 1.2
+
+
+def test_no_shorter_string_decodes(tables):
+    coder = SymbolCoder(tables)
+    symbols = draw(tables, 30, 2)
+    for data, sample in zip(coder.encode(symbols), symbols, strict=True):
+        if data:
+            # All strings one byte shorter, if they start like this one up to the last byte that is left.
+            shorter = [data[:-2] + bytes([last]) for last in range(256)] if len(data) > 1 else [b""]
+            for other in shorter:
+                try:
+                    decoded = coder.decode([other], sample.shape)[0]
+                except CodingError:
+                    continue
+                assert not np.array_equal(decoded, sample)
+
+
+def test_bytes_do_not_depend_on_the_batch(tables):
+    symbols = draw(tables, 20, 16)
+    coder = SymbolCoder(tables)
+    alone = [coder.encode(sample[None])[0] for sample in symbols]
+    assert SymbolCoder(tables).encode(symbols) == alone
+
+
+def test_bitstream_is_pinned():
+    """A change of these bytes breaks every stored session: it needs a new format version."""
+    cumulative = np.array([[0, 16384, 49152, 65000, 65536], [0, 60000, 65536, 0, 0]], np.int32)
+    tables = IntegerTables(cumulative, np.array([3, 1], np.int32), np.array([-1, 0], np.int32))
+    coder = SymbolCoder(tables)
+    symbols = np.array([[[-1, 0, 1, 0], [0, 0, 0, 0]], [[0, 0, 5, -1], [0, 0, -70000, 0]]], np.int32)
+    assert [data.hex() for data in coder.encode(symbols)] == ["2a", "9f93f03fd595"]
+    assert tables.information_bits(symbols)[0] == pytest.approx(
+        -2 * np.log2(0.5) - np.log2(0.25) - np.log2(15848 / 65536) - 4 * np.log2(60000 / 65536)
+    )
+
+
+@settings(max_examples=300, deadline=None)
+@given(data=st.binary(max_size=64))
+def test_random_bytes_decode_to_symbols_or_raise(tables, data):
+    try:
+        symbols = SymbolCoder(tables).decode([data], (CHANNELS, 16))
+    except CodingError:
+        return
+    assert symbols.shape == (1, CHANNELS, 16)
+    assert symbols.dtype == np.int32
+
+
+def test_symbols_of_another_number_of_channels_are_refused(tables):
+    with pytest.raises(ValueError, match="don't fit 6 tables"):
+        SymbolCoder(tables).encode(np.zeros((1, 5, 2), np.int32))
+    with pytest.raises(ValueError, match="does not fit 6 tables"):
+        SymbolCoder(tables).decode([b""], (5, 2))
+
+
+def test_compressai_tables_are_taken_over(tables):
+    for channel in range(CHANNELS):
+        assert tables.probabilities(channel).sum() == 1
+        assert (tables.probabilities(channel) > 0).all()
+
+
+def test_prior_codes_what_it_quantizes():
+    prior = FactorizedPrior(4).eval()
+    latents = torch.randn(3, 4, 2, 2) * 3
+    with pytest.raises(EntropyTablesMissing, match="call update_tables"):
+        _ = prior.coder
+    prior.update_tables()
+    symbols = prior.quantize(latents)
+    decoded = prior.coder.decode(prior.coder.encode(symbols), (4, 2, 2))
+    rounded, bits = prior(latents)
+    assert torch.allclose(prior.dequantize(decoded), rounded, atol=1e-6)
+    assert bits.shape == (3,)
+    # The tables are 16-bit roundings of the densities that the estimate comes from.
+    assert bits.detach().numpy() == pytest.approx(prior.tables.information_bits(symbols), rel=0.02)
+
+
+def test_auxiliary_loss_touches_quantiles_only():
+    prior = FactorizedPrior(4)
+    prior.auxiliary_loss().backward()
+    touched = {name for name, parameter in prior.named_parameters() if parameter.grad is not None}
+    assert touched == {"model.quantiles"}
+
+
+def test_tables_survive_a_state_dict():
+    first, second = FactorizedPrior(4), FactorizedPrior(4)
+    with torch.no_grad():
+        first.model.quantiles.mul_(2)
+    first.update_tables()
+    second.update_tables()
+    assert second.coder is not None
+    second.load_state_dict(first.state_dict())
+    assert second.tables.to_bytes() == first.tables.to_bytes()
+    symbols = np.arange(-8, 8, dtype=np.int32).reshape(1, 4, 4)
+    assert second.coder.encode(symbols) == first.coder.encode(symbols)

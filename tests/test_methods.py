@@ -1,0 +1,131 @@
+"""What every method must keep to, tested on all of them alike."""
+
+import pytest
+import torch
+
+from sc2bench.config import compose
+from sc2bench.entropy import EntropyTablesMissing
+from sc2bench.errors import ConfigError
+from sc2bench.methods import SplitModel, build_model
+from sc2bench.packet import Packet, SessionHeader
+from sc2bench.registry import METHODS
+from sc2bench.state import unique_state
+from sc2bench.teachers import fashion_resnet
+
+SHAPE = (1, 28, 28)
+VARIANTS = {
+    "teacher": [],
+    "input_codec": ["rate=30"],
+    "entropic_student": ["rate=1", "method.latent_channels=6"],
+}
+
+
+def make(name: str, *overrides: str) -> SplitModel:
+    torch.manual_seed(0)
+    model = build_model(compose([f"method={name}", *VARIANTS[name], *overrides]), fashion_resnet().eval(), SHAPE)
+    model.update_tables()
+    return model
+
+
+def test_every_method_is_tested():
+    assert set(VARIANTS) <= set(METHODS.names())
+    assert {name for name in METHODS.names() if METHODS[name].__module__.startswith("sc2bench.")} == set(VARIANTS)
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+class TestEveryMethod:
+    def test_packets_alone_carry_the_prediction(self, name, test_images):
+        images = test_images.images[:9]
+        model = make(name)
+        session = SessionHeader.from_bytes(model.session.to_bytes())
+        sent = [packet.to_bytes(session) for packet in model.encode(images)]
+        assert len(sent) == 9
+        # A second model with the same weights, as on the server.
+        server = make(name)
+        server.session.require(session)
+        predictions = server.decode([Packet.from_bytes(data, session) for data in sent])
+        assert predictions.shape == (9, 10)
+        assert torch.equal(predictions, model.decode(model.encode(images)))
+
+    def test_a_sample_does_not_depend_on_its_batch(self, name, test_images):
+        images = test_images.images[:6]
+        model = make(name)
+        together = model.encode(images)
+        alone = [packet for image in images for packet in model.encode(image[None])]
+        assert [packet.payload for packet in together] == [packet.payload for packet in alone]
+
+    def test_training_path_agrees_with_what_is_sent(self, name, test_images):
+        images = test_images.images[:8]
+        model = make(name)
+        with torch.no_grad():
+            outputs = model(images, features=["layer1", "layer3"])
+        assert set(outputs["features"]) == {"layer1", "layer3"}
+        if name != "input_codec":  # which decodes another image than it gets
+            assert torch.allclose(outputs["prediction"], model.decode(model.encode(images)), atol=1e-4)
+
+    def test_other_weights_are_another_session(self, name):
+        model = make(name)
+        before = model.session
+        with torch.no_grad():
+            next(iter(model.server.parameters())).add_(0.1)
+        assert model.session.fingerprint != before.fingerprint
+
+    def test_checksum_costs_four_bytes(self, name, test_images):
+        plain, checked = make(name), make(name, "evaluation.checksum=true")
+        image = test_images.images[:1]
+        sizes = [model.encode(image)[0].sizes(model.session) for model in (plain, checked)]
+        assert sizes[1]["framing"] == sizes[0]["framing"] + 4
+        assert sizes[1]["payload"] == sizes[0]["payload"]
+
+    def test_state_has_each_tensor_once(self, name):
+        model = make(name)
+        pointers = [tensor.data_ptr() for tensor in unique_state(model).values() if tensor.numel()]
+        assert len(set(pointers)) == len(pointers)
+
+
+def test_codec_decodes_before_the_teacher(test_images):
+    images = test_images.images[:4]
+    model = make("input_codec", "method.codec=jpeg")
+    decoded = model.device.codec.decode(model.device.codec.encode(images.numpy()), SHAPE)
+    with torch.no_grad():
+        expected = model.server.teacher(torch.from_numpy(decoded))
+    assert torch.equal(model.decode(model.encode(images)), expected)
+
+
+def test_student_needs_tables(test_images):
+    model = build_model(compose(["method=entropic_student", "rate=1"]), fashion_resnet(), SHAPE)
+    with pytest.raises(EntropyTablesMissing, match="update_tables"):
+        model.encode(test_images.images[:1])
+    with pytest.raises(EntropyTablesMissing, match="update_tables"):
+        _ = model.session
+
+
+def test_student_takes_over_the_tail_and_estimates_its_bits(test_images):
+    teacher = fashion_resnet().eval()
+    model = build_model(compose(["method=entropic_student", "rate=1"]), teacher, SHAPE)
+    model.update_tables()
+    assert model.server.tail.names() == ["layer2", "layer3", "avgpool", "flatten", "fc"]
+    assert torch.equal(model.server.tail.fc.weight, teacher.chain.fc.weight)
+    assert model.server.tail.fc.weight is not teacher.chain.fc.weight
+    images = test_images.images[:20]
+    for packet, bits in zip(model.encode(images), model.estimate_bits(images).tolist(), strict=True):
+        assert len(packet.payload) == pytest.approx(bits / 8, rel=0.1, abs=2)
+
+
+def test_published_bottleneck_has_the_published_size():
+    from sc2bench.registry import BOTTLENECKS
+
+    bottleneck = BOTTLENECKS["fp_resnet"](3, 256, 24, [])
+    latents = bottleneck.encoder(torch.zeros(1, 3, 224, 224))
+    assert latents.shape == (1, 24, 55, 55)
+    assert bottleneck.decoder(latents).shape == (1, 256, 56, 56)
+    assert sum(parameter.numel() for parameter in bottleneck.encoder.parameters()) == 138_672
+
+
+def test_bottleneck_that_does_not_fit_is_refused():
+    with pytest.raises(ConfigError, match=r"'fp_resnet' gives \(24, 8, 8\).*'layer1' of teacher 'fashion_resnet'"):
+        make("entropic_student", "method.bottleneck=fp_resnet", "method.widths=[]")
+    with pytest.raises(ConfigError, match=r"method.widths: \[1, 2\] has 2 entries, but this bottleneck has 3"):
+        make("entropic_student", "method.widths=[1,2]")
+    with pytest.raises(ConfigError, match=r"no stage 'layr1'; did you mean 'layer1'\?"):
+        make("entropic_student", "method.after=layr1")

@@ -1,0 +1,232 @@
+import io
+import resource
+import tracemalloc
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sc2bench.config import compose
+from sc2bench.methods import SplitModel, build_model
+from sc2bench.packet import (
+    MAX_PACKET_BYTES,
+    Packet,
+    PacketError,
+    SessionHeader,
+    fingerprint,
+    read_session,
+    write_session,
+)
+from sc2bench.teachers import fashion_resnet
+
+HEADER = SessionHeader(fingerprint(b"model"), (16, 4, 4))
+CORRUPTIONS = 10_000
+# Decoding what a damaged packet says may take this much more memory than decoding a good one.
+ALLOCATION_BOUND_BYTES = 1 << 22
+PEAK_BOUND_BYTES = 1 << 27
+
+sessions = st.builds(
+    SessionHeader,
+    st.binary(min_size=8, max_size=8),
+    st.lists(st.integers(0, 5000), max_size=4).map(tuple),
+    st.booleans(),
+    st.booleans(),
+)
+
+
+@given(sessions)
+def test_session_header_round_trips(header):
+    assert SessionHeader.from_bytes(header.to_bytes()) == header
+
+
+@given(sessions, st.data())
+def test_damaged_session_header_raises(header, data):
+    good = header.to_bytes()
+    cut = data.draw(st.integers(0, len(good) - 1))
+    with pytest.raises(PacketError):
+        SessionHeader.from_bytes(good[:cut])
+    damaged = bytearray(good)
+    damaged[cut] ^= data.draw(st.integers(1, 255))
+    with pytest.raises(PacketError):
+        SessionHeader.from_bytes(bytes(damaged))
+
+
+@given(sessions, st.binary(max_size=300), st.binary(max_size=200))
+def test_packet_round_trips_and_its_sizes_add_up(header, payload, side_info):
+    packet = Packet(payload, side_info if header.has_side_info else b"")
+    data = packet.to_bytes(header)
+    assert Packet.from_bytes(data, header) == packet
+    sizes = packet.sizes(header)
+    assert sum(sizes.values()) == len(data)
+    assert sizes["payload"] == len(payload)
+    assert sizes["framing"] >= 1 + 4 * header.checksum
+
+
+def test_framing_of_a_small_packet_is_one_byte():
+    assert Packet(b"x" * 40).to_bytes(HEADER) == b"\x28" + b"x" * 40
+
+
+@given(sessions, st.binary(max_size=40), st.data())
+def test_every_truncation_and_extension_raises(header, payload, data):
+    good = Packet(payload).to_bytes(header)
+    for length in range(len(good)):
+        with pytest.raises(PacketError):
+            Packet.from_bytes(good[:length], header)
+    with pytest.raises(PacketError):
+        Packet.from_bytes(good + data.draw(st.binary(min_size=1, max_size=3)), header)
+
+
+@given(st.lists(st.binary(max_size=300), max_size=5), sessions)
+def test_stream_of_a_session_round_trips(payloads, header):
+    stream = io.BytesIO()
+    packets = [Packet(payload) for payload in payloads]
+    write_session(stream, header, packets)
+    stream.seek(0)
+    found, received = read_session(stream)
+    assert found == header
+    assert list(received) == packets
+
+
+def test_cut_stream_raises_and_keeps_what_came_before():
+    stream = io.BytesIO()
+    write_session(stream, HEADER, [Packet(b"abc"), Packet(b"defg")])
+    header, packets = read_session(io.BytesIO(stream.getvalue()[:-1]))
+    assert header == HEADER
+    assert next(packets) == Packet(b"abc")
+    with pytest.raises(PacketError, match="ends after 3 of 4 bytes"):
+        next(packets)
+
+
+def test_announced_lengths_reserve_nothing():
+    huge = b"\xff\xff\xff\xff\x7f"
+    tracemalloc.start()
+    with pytest.raises(PacketError, match="exceeds the bound"):
+        Packet.from_bytes(huge + b"abc", HEADER)
+    stream = io.BytesIO()
+    write_session(stream, HEADER, [])
+    _, packets = read_session(io.BytesIO(stream.getvalue() + huge))
+    with pytest.raises(PacketError, match=f"at most {MAX_PACKET_BYTES}"):
+        next(packets)
+    assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    tracemalloc.stop()
+
+
+def test_foreign_sessions_are_refused():
+    with pytest.raises(PacketError, match="don't start with its magic"):
+        SessionHeader.from_bytes(b"GIF89a" + bytes(30))
+    newer = bytearray(HEADER.to_bytes())
+    newer[4] = 2
+    with pytest.raises(PacketError, match="format version 2"):
+        SessionHeader.from_bytes(bytes(newer))
+    with pytest.raises(PacketError, match="load the same checkpoint on both sides"):
+        HEADER.require(SessionHeader(fingerprint(b"other"), HEADER.shape))
+    with pytest.raises(PacketError, match="options"):
+        HEADER.require(SessionHeader(HEADER.fingerprint, (1, 2)))
+    HEADER.require(SessionHeader.from_bytes(HEADER.to_bytes()))
+
+
+def test_side_info_must_be_announced():
+    with pytest.raises(ValueError, match="does not announce"):
+        Packet(b"", b"side").to_bytes(HEADER)
+
+
+def student() -> SplitModel:
+    torch.manual_seed(0)
+    model = build_model(compose(["method=entropic_student", "rate=1"]), fashion_resnet(), (1, 28, 28))
+    model.update_tables()
+    return model
+
+
+def codec(name: str, rate: float) -> SplitModel:
+    config = compose(["method=input_codec", f"method.codec={name}", f"rate={rate}"])
+    return build_model(config, fashion_resnet(), (1, 28, 28))
+
+
+MODELS = {
+    "entropic_student": student,
+    "jpeg": lambda: codec("jpeg", 20),
+    "webp": lambda: codec("webp", 20),
+    "jpeg2000": lambda: codec("jpeg2000", 20),
+    "avif": lambda: codec("avif", 40),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("checksum", [False, True])
+def test_corrupted_packets_raise_or_decode_to_valid_symbols(name, checksum, test_images):
+    model = MODELS[name]()
+    model.checksum = checksum
+    session = model.session
+    good = [packet.to_bytes(session) for packet in model.encode(test_images.images[:50])]
+    decode = payload_decoder(model)
+    decode(Packet.from_bytes(good[0], session))
+    generator = np.random.default_rng(0)
+    # AVIF decodes ten times slower than the others.
+    count = CORRUPTIONS // 10 if name == "avif" else CORRUPTIONS
+    peak_before = peak_bytes()
+    tracemalloc.start()
+    undetected = 0
+    for _ in range(count):
+        data = corrupt(good[generator.integers(len(good))], generator)
+        try:
+            packet = Packet.from_bytes(data, session)
+            decode(packet)
+            undetected += 1
+        except PacketError:
+            continue
+    assert tracemalloc.get_traced_memory()[1] < ALLOCATION_BOUND_BYTES
+    tracemalloc.stop()
+    # What the image libraries allocate by themselves shows in the peak of the process.
+    assert peak_bytes() - peak_before < PEAK_BOUND_BYTES
+    assert undetected == 0 if checksum else undetected < count
+
+
+def peak_bytes() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def corrupt(good: bytes, generator: np.random.Generator) -> bytes:
+    """Changes one to four bytes, cuts the packet off, or puts random bytes in its place; never the packet itself."""
+    kind = generator.integers(4)
+    if kind == 0:
+        return good[: generator.integers(len(good))]
+    if kind == 1:
+        return generator.bytes(int(generator.integers(1, 80)))
+    data = bytearray(good)
+    for place in generator.choice(len(data), min(len(data), int(generator.integers(1, 5))), replace=False):
+        data[place] ^= int(generator.integers(1, 256))
+    return bytes(data)
+
+
+def payload_decoder(model: SplitModel):
+    """What turns a packet's payload back into symbols or pixels, without the network behind it."""
+    server = model.server
+    if hasattr(server, "prior"):
+
+        def symbols(packet: Packet) -> None:
+            from sc2bench.entropy import CodingError
+
+            try:
+                decoded = server.prior.coder.decode([packet.payload], server.latent_shape)
+            except CodingError as error:
+                raise PacketError(str(error)) from error
+            assert decoded.shape == (1, *server.latent_shape)
+            assert decoded.dtype == np.int32
+
+        return symbols
+
+    def pixels(packet: Packet) -> None:
+        decoded = server.codec.decode_image(packet.payload, server.image_shape)
+        assert decoded.shape == server.image_shape
+        assert decoded.dtype == np.uint8
+
+    return pixels
+
+
+def test_decode_of_a_damaged_packet_raises_packet_error(test_images):
+    for name in ("jpeg", "entropic_student"):
+        model = MODELS[name]()
+        with pytest.raises(PacketError):
+            model.decode([Packet(b"\xff" * 200)])

@@ -1,0 +1,196 @@
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from sc2bench.config import StageConfig, compose
+from sc2bench.errors import CheckpointError, ConfigError, TrainingError
+from sc2bench.methods import build_model
+from sc2bench.registry import LOSSES
+from sc2bench.run import FINAL_WEIGHTS, Run, run_all
+from sc2bench.state import unique_state
+from sc2bench.tasks.image_classification import ImageClassification
+from sc2bench.teachers import load_teacher
+from sc2bench.training.checkpoint import PROGRESS
+from sc2bench.training.losses import Step
+from sc2bench.training.stage import build_stage
+from tests.conftest import TINY_STUDENT
+
+
+def train_here(overrides: list[str]) -> Run:
+    run = Run(compose(overrides))
+    run_all([run], quiet=True)
+    return run
+
+
+def test_killed_run_ends_with_the_weights_of_an_uninterrupted_one(tiny, tmp_path):
+    whole = train_here([*tiny, *TINY_STUDENT, f"checkpoints={tmp_path}/whole"])
+    expected = load_file(whole.checkpoint_folder / FINAL_WEIGHTS)
+    interrupted = Run(compose([*tiny, *TINY_STUDENT, f"output={tmp_path}/second"]))
+    command = [sys.executable, "-m", "sc2bench", "run", "--quiet", *tiny, *TINY_STUDENT, f"output={tmp_path}/second"]
+    progress = interrupted.checkpoint_folder / PROGRESS
+    kills = 0
+    # Once within the first stage, once within the second, whenever an epoch is done.
+    for stage, epoch in ((0, 1), (1, 1)):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 120
+        while process.poll() is None and time.monotonic() < deadline:
+            if progress.exists():
+                seen = json.loads(progress.read_text())
+                if (seen["stage"], seen["epoch"]) >= (stage, epoch):
+                    process.send_signal(signal.SIGKILL)
+                    kills += process.wait() == -signal.SIGKILL
+                    break
+            time.sleep(0.005)
+        process.wait()
+    assert kills >= 1
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip().endswith(".json")
+    found = load_file(interrupted.checkpoint_folder / FINAL_WEIGHTS)
+    assert found.keys() == expected.keys()
+    for name, tensor in expected.items():
+        assert torch.equal(found[name], tensor), name
+
+
+def test_stages_train_what_they_name_and_nothing_else(tiny, tmp_path):
+    config = compose([*tiny, *TINY_STUDENT])
+    train_here([*tiny, *TINY_STUDENT, "stage2=null", f"checkpoints={tmp_path}/a", f"output={tmp_path}/a"])
+    train_here([*tiny, *TINY_STUDENT, f"checkpoints={tmp_path}/b", f"output={tmp_path}/b"])
+    first, both = (load_file(next((tmp_path / name).glob(f"entropic*/{FINAL_WEIGHTS}"))) for name in ("a", "b"))
+    teacher = unique_state(load_teacher(config.teacher).chain)
+    changed = {name.split(".")[1] for name in both if not torch.equal(first[name], both[name])}
+    assert changed == {"decoder", "tail"}
+    for name, tensor in first.items():
+        if name.startswith("server.tail."):
+            assert torch.equal(tensor, teacher[name.removeprefix("server.tail.")]), name
+
+
+def test_training_lowers_the_loss_and_keeps_a_history(tiny):
+    run = train_here([*tiny, *TINY_STUDENT, "stage1.epochs=4"])
+    history = json.loads((run.checkpoint_folder / "history.json").read_text())
+    stage1 = [entry["validation_loss"] for entry in history if entry["stage"] == "stage1"]
+    assert len(stage1) == 4
+    assert stage1[-1] < 0.9 * stage1[0]
+    assert [entry["epoch"] for entry in history] == [1, 2, 3, 4, 1, 2]
+
+
+def test_loss_that_is_not_finite_stops_with_a_sentence(tiny):
+    with pytest.raises(TrainingError, match=r"the loss of stage1 is not finite .*lower stage1.learning_rate"):
+        train_here([*tiny, *TINY_STUDENT, "stage1.learning_rate=1e30", "stage1.optimizer=sgd"])
+    run = Run(compose([*tiny, *TINY_STUDENT, "stage1.learning_rate=1e30", "stage1.optimizer=sgd"]))
+    assert not run.done
+    for file in run.checkpoint_folder.glob("*.safetensors"):
+        assert all(torch.isfinite(tensor).all() for tensor in load_file(file).values())
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("stage2.trainable=[server.decoderr]", r"no module 'server.decoderr'; did you mean 'server.decoder'\?"),
+        ("stage2.trainable=[]", "stage2.trainable: empty"),
+        ("stage2.features=[layer9]", r"stage2.features: no stage 'layer9'; did you mean 'layer3'\?|'layer1'|'layer2'"),
+        ("stage2.features=[conv1]", "'conv1' is not computed by this method"),
+        ("stage2.batch_size=10000", r"exceeds the 550 training samples"),
+        ("stage2.trainable=[device.preprocess]", "have no parameters"),
+    ],
+)
+def test_mistakes_in_the_last_stage_show_before_the_first_epoch(tiny, tmp_path, override, message):
+    with pytest.raises(ConfigError, match=message):
+        train_here([*tiny, *TINY_STUDENT, override])
+    assert not list(tmp_path.rglob("*.safetensors"))
+
+
+def test_losses_that_a_method_can_not_have_are_refused(tiny):
+    recipe = ["method=teacher", "recipe=train_fashion_resnet", "stage1.batch_size=50"]
+    with pytest.raises(ConfigError, match="'rate' needs a prior, and this method has none"):
+        train_here([*tiny, *recipe, "stage1.losses.rate=1"])
+    with pytest.raises(ConfigError, match=r"stage1.features: empty, but loss 'feature_sse' compares features"):
+        train_here([*tiny, *recipe, "stage1.losses.feature_sse=1"])
+
+
+def test_checkpoints_of_another_configuration_and_damaged_ones_are_refused(tiny):
+    run = train_here([*tiny, *TINY_STUDENT])
+    (run.checkpoint_folder / FINAL_WEIGHTS).unlink()
+    run.record_path.unlink()
+    progress = run.checkpoint_folder / PROGRESS
+    good = progress.read_text()
+    progress.write_text(good.replace(run.config.training_hash(), "0" * 12))
+    with pytest.raises(CheckpointError, match="belongs to another configuration"):
+        run_all([run], quiet=True)
+    progress.write_text(good[:100])
+    with pytest.raises(CheckpointError, match="can't be read"):
+        run_all([run], quiet=True)
+    progress.write_text(good)
+    best = run.checkpoint_folder / json.loads(good)["best_file"]
+    content = best.read_bytes()
+    best.write_bytes(content[:200])
+    with pytest.raises(CheckpointError, match="must be an undamaged safetensors file"):
+        run_all([run], quiet=True)
+    best.write_bytes(content)
+    run_all([run], quiet=True)
+    assert run.done
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        (StageConfig(schedule="constant"), [1, 1, 1]),
+        (StageConfig(schedule="multi_step", epochs=10, milestones=[5, 8]), [1, 0.1, 0.01]),
+        (StageConfig(schedule="cosine"), [1, 0.5, (1 + 2**-0.5 * -1) / 2]),
+        (StageConfig(schedule="one_cycle", warmup=0.5), [0.01, 1, 0.5]),
+        (StageConfig(schedule="polynomial"), [1, 0.5**0.9, 0.25**0.9]),
+    ],
+)
+def test_schedules(config, expected, test_images, tiny):
+    stage_config = StageConfig(**{**vars(config), "trainable": ["server.teacher"], "losses": {"task": 1.0}})
+    run = compose([*tiny, "method=teacher"])
+    teacher = load_teacher(run.teacher)
+    model = build_model(run, teacher, (1, 28, 28))
+    stage = build_stage("stage1", stage_config, model, teacher, test_images, 0, 0)
+    at = [0, 0.5, 0.8 if config.schedule == "multi_step" else 0.75]
+    assert [stage.learning_rate_factor(progress) for progress in at] == pytest.approx(expected)
+
+
+def test_losses_have_their_defined_values(test_images):
+    task = ImageClassification(test_images)
+    student = torch.tensor([[1.0, 2.0, 0.5]])
+    teacher = torch.tensor([[0.5, 2.5, 0.0]])
+    outputs = {
+        "prediction": student,
+        "features": {"a": torch.tensor([[1.0, 2.0]]), "b": torch.tensor([[3.0]])},
+        "bits": torch.tensor([10.0]),
+    }
+    stage = StageConfig(features=["a", "b"], kd_alpha=0.25, kd_temperature=2.0)
+    features = {"a": torch.tensor([[2.0, 4.0]]), "b": torch.tensor([[1.0]])}
+    step = Step(outputs, teacher, features, torch.tensor([1]), stage, task)
+    value = {
+        name: LOSSES[name].function(step).item() for name in ("feature_sse", "feature_relative", "rate", "kd", "task")
+    }
+    assert value["feature_sse"] == pytest.approx(1 + 4 + 4)
+    assert value["feature_relative"] == pytest.approx(100 * (5 / 20 + 4 / 1))
+    assert value["rate"] == 10
+    cross_entropy = -torch.log_softmax(student, 1)[0, 1].item()
+    p, q = torch.softmax(teacher / 2, 1), torch.softmax(student / 2, 1)
+    divergence = (p * (p / q).log()).sum().item()
+    assert value["task"] == pytest.approx(cross_entropy)
+    assert value["kd"] == pytest.approx(0.25 * cross_entropy + 0.75 * 4 * divergence)
+
+
+def test_prior_learns_at_its_own_rate(tiny, test_images):
+    config = compose([*tiny, *TINY_STUDENT])
+    teacher = load_teacher(config.teacher)
+    model = build_model(config, teacher, (1, 28, 28))
+    assert config.stage1 is not None
+    stage = build_stage("stage1", config.stage1, model, teacher, test_images, 0, 0)
+    rates = {group["lr"]: sum(p.numel() for p in group["params"]) for group in stage.optimizer.param_groups}
+    prior = sum(parameter.numel() for parameter in model.device.prior.parameters())
+    assert rates[config.stage1.prior_learning_rate] == prior
+    stage.enter(model)
+    assert not any(parameter.requires_grad for parameter in model.server.tail.parameters())
+    stage.train_mode(model)
+    assert model.server.prior.training
+    assert not model.server.tail.training
