@@ -1,0 +1,45 @@
+# Everything that a newcomer needs: make quickstart, make test, make lint.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DATA_PACKAGE := dataset-fashion-mnist
+DATA_FOLDER := /usr/share/datasets/fashion-mnist
+ROOT := $(shell [ "$$(id -u)" = 0 ] && echo root)
+
+.PHONY: quickstart test lint data clean
+
+quickstart: $(VENV)/installed data
+	$(BIN)/sc2bench suite run quickstart
+
+test: $(VENV)/installed-test data
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+$(BIN)/python:
+ifeq ($(ROOT),root)
+	$(PYTHON) -c 'import ensurepip' 2>/dev/null || (apt-get update -q && apt-get install -qy python3-venv)
+else
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "install python3-venv first: sudo apt install python3-venv"; exit 1; }
+endif
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: $(BIN)/python setup.cfg pyproject.toml
+	$(BIN)/pip install --disable-pip-version-check -q -e .
+	touch $@
+
+$(VENV)/installed-test: $(BIN)/python setup.cfg pyproject.toml
+	$(BIN)/pip install --disable-pip-version-check -q -e '.[test]'
+	touch $@ $(VENV)/installed
+
+# As root from Debian's package; else the package itself looks elsewhere and downloads what it does not find.
+data:
+	@[ -d $(DATA_FOLDER) ] || [ -n "$$SC2BENCH_FASHION_MNIST" ] || [ "$(ROOT)" != root ] \
+	  || ! command -v apt-get >/dev/null \
+	  || (apt-get update -q && apt-get install -qy $(DATA_PACKAGE))
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis results/quickstart

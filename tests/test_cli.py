@@ -1,0 +1,89 @@
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import TINY_STUDENT
+
+SCRIPT = Path(__file__).parent.parent / "benchmarks" / "image_classification.py"
+
+
+def call(*arguments: str, program: tuple[str, ...] = ("-m", "sc2bench"), **options) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *program, *arguments], capture_output=True, text=True, **options)
+
+
+def test_help_and_errors_of_usage_do_not_import_torch():
+    script = (
+        "import sys\n"
+        "from sc2bench.cli import app\n"
+        "try:\n"
+        "    app(['--help'])\n"
+        "except SystemExit as stop:\n"
+        "    assert stop.code == 0\n"
+        "assert not {'torch', 'hydra', 'pandas', 'matplotlib'} & sys.modules.keys()\n"
+    )
+    done = call(script, program=("-c",), check=True)
+    assert "sc2bench run task=fashion_mnist method=entropic_student rate=0.16" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "method=entropic_studnet"], "did you mean 'entropic_student'?"),
+        (["run", "stage1.epocs=1"], "unknown key 'stage1.epocs'; did you mean 'stage1.epochs'?"),
+        (["run", "method=input_codec", "rate=101"], "codec 'jpeg' can't code at quality 101"),
+        (["run", "task.root=/nowhere"], "Fashion-MNIST folder /nowhere does not exist"),
+        (["run", "method=teacher", "teacher.weights=/nowhere"], "weights /nowhere are missing"),
+        (["run", "method=teacher", f"teacher.weights={__file__}"], "must be an undamaged safetensors file"),
+        (["run", "method=teacher", "output=/proc/results"], "can't write to /proc/results"),
+        (["suite", "run", "embeded"], "unknown suite 'embeded'; did you mean 'embedded'?"),
+        (["report", "quickstart", "output=/tmp/none"], "there are no records"),
+        (["list", "methodd"], "unknown kind 'methodd'; did you mean 'method'?"),
+        (["run", "--plugin", "nowhere.py"], "plugin 'nowhere.py' is not a Python file"),
+    ],
+)
+def test_mistakes_are_one_sentence(tmp_path, arguments, message):
+    done = call(*arguments, cwd=tmp_path)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stderr.strip().splitlines()[-1].startswith("error: ")
+    assert not list(tmp_path.rglob("*.json"))
+
+
+def test_debug_shows_the_traceback(tmp_path):
+    done = call("--debug", "run", "seed=-1", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+    assert "ConfigError: seed: -1 is not in 0" in done.stderr
+
+
+def test_script_of_a_task_is_the_same_run(tiny, tmp_path):
+    done = call("--quiet", *tiny, "method=teacher", program=(str(SCRIPT),), check=True)
+    assert done.stdout.strip().startswith(str(tmp_path / "results" / "image_classification" / "teacher"))
+    assert Path(done.stdout.strip()).exists()
+
+
+def test_list_names_what_there_is():
+    done = call("list", "method", check=True)
+    assert done.stdout == "method: entropic_student, input_codec, teacher\n"
+    assert call("suite", "list", check=True).stdout.split() == ["embedded", "quickstart"]
+
+
+def test_interrupt_leaves_nothing_half_written_and_the_run_goes_on(tiny, tmp_path):
+    command = [sys.executable, "-m", "sc2bench", "run", *tiny, *TINY_STUDENT, "stage1.epochs=200"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.rglob("progress.json")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "the same command goes on where this one stopped" in errors
+    assert "Traceback" not in errors
+    assert not list(tmp_path.rglob(".writing-*"))
+    assert not list((tmp_path / "results").rglob("*.json"))
+    assert list(tmp_path.rglob("progress.json"))
