@@ -23,7 +23,7 @@ from sc2bench.progress import Work
 from sc2bench.records import SCHEMA_VERSION, ensure_writable, environment, record_path, write_record
 from sc2bench.registry import TASKS
 from sc2bench.state import load_state, load_tensors, save_tensors, unique_state
-from sc2bench.teachers import load_teacher
+from sc2bench.teachers import Teacher, load_teacher
 from sc2bench.training import train
 
 FINAL_WEIGHTS = "model.safetensors"
@@ -81,7 +81,7 @@ class Run:
         if config.stages:
             return None
         evaluation = config.evaluation
-        return repr((config.task, config.teacher, evaluation.split, evaluation.samples, evaluation.batch_size))
+        return repr((config.task, config.teacher, config.method, evaluation))
 
 
 def run_all(runs: Sequence[Run], *, force: bool = False, quiet: bool = False) -> list[Path]:
@@ -126,7 +126,8 @@ def build(overrides: Sequence[str] = (), config_dirs: Sequence[str] = ()) -> Spl
         ConfigError: as `compose` does.
         DataError: the data set, which says how large images are, is missing.
     """
-    return _build(Run(compose(overrides, config_dirs)))
+    run = Run(compose(overrides, config_dirs))
+    return _build(run, load_teacher(run.config.teacher))
 
 
 def load(checkpoint: str | Path) -> SplitModel:
@@ -145,22 +146,23 @@ def load(checkpoint: str | Path) -> SplitModel:
         raise CheckpointError(
             f"{folder} is no folder of a finished run: {FINAL_CONFIG} can't be read ({error})"
         ) from error
-    model = _build(Run(config))
+    model = _build(Run(config), load_teacher(config.teacher))
     load_state(model, load_tensors(folder / FINAL_WEIGHTS), folder / FINAL_WEIGHTS)
     return model
 
 
-def _build(run: Run) -> SplitModel:
-    config = run.config
-    set_seed(config.seed)
-    return build_model(config, load_teacher(config.teacher), _dataset(run, config.evaluation.split).image_shape)
+def _build(run: Run, teacher: Teacher) -> SplitModel:
+    set_seed(run.config.seed)
+    return build_model(run.config, teacher, _dataset(run, run.config.evaluation.split).image_shape)
 
 
 def _run_group(runs: list[Run], work: Work) -> None:
     """Runs that are measured in one pass; those that train come alone."""
     first = runs[0].config
     accelerator = _accelerator(first.mixed_precision)
-    models = [_ready_model(run, accelerator, work) for run in runs]
+    # One teacher serves all runs of a sweep: nothing changes it, and many copies of a large one would not fit.
+    teacher = load_teacher(first.teacher)
+    models = [_ready_model(run, teacher, accelerator, work) for run in runs]
     rates = [f"{run.config.rate:g}" for run in runs if run.config.rate is not None]
     work.describe(f"{first.method.name} {', '.join(rates[:3])}{', ...' if len(rates) > 3 else ''}: measure")
     dataset = _dataset(runs[0], first.evaluation.split, first.evaluation.samples)
@@ -183,10 +185,10 @@ def _run_group(runs: list[Run], work: Work) -> None:
         work.say(f"{run.run_id}: {measurement.bytes.mean():.1f} bytes, {quality}")
 
 
-def _ready_model(run: Run, accelerator: Accelerator, work: Work) -> SplitModel:
+def _ready_model(run: Run, teacher: Teacher, accelerator: Accelerator, work: Work) -> SplitModel:
     """The run's model with its final weights: loaded if they exist, else trained."""
     config = run.config
-    model = _build(run)
+    model = _build(run, teacher)
     if not config.stages:
         return model
     final = run.checkpoint_folder / FINAL_WEIGHTS
@@ -196,9 +198,10 @@ def _ready_model(run: Run, accelerator: Accelerator, work: Work) -> SplitModel:
     work.describe(f"{config.method.name}{'' if config.rate is None else f' {config.rate:g}'}: train")
     training_set, validation_set = (_dataset(run, split) for split in ("train", "validation"))
     task = TASKS[config.task.name](training_set)
-    teacher = load_teacher(config.teacher)
+    # The model may have taken modules over and train them, so what it imitates is a teacher of its own.
+    imitated = load_teacher(config.teacher)
     history = train(
-        model, teacher, task, training_set, validation_set, config, run.checkpoint_folder, accelerator, work
+        model, imitated, task, training_set, validation_set, config, run.checkpoint_folder, accelerator, work
     )
     if accelerator.is_main_process:
         write_json(run.checkpoint_folder / FINAL_CONFIG, config.resolved())
