@@ -160,6 +160,7 @@ def _run_group(runs: list[Run], work: Work) -> None:
     """Runs that are measured in one pass; those that train come alone."""
     first = runs[0].config
     accelerator = _accelerator(first.mixed_precision)
+    set_seed(first.seed)
     # One teacher serves all runs of a sweep: nothing changes it, and many copies of a large one would not fit.
     teacher = load_teacher(first.teacher)
     models = [_ready_model(run, teacher, accelerator, work) for run in runs]
