@@ -1,0 +1,90 @@
+"""Fashion-MNIST (Xiao, Rasul and Vollgraf 2017): 28x28 grey images of garments in ten classes, in IDX files."""
+
+import gzip
+import os
+import zlib
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from sc2bench.data.base import ImageSet
+from sc2bench.errors import DataError
+from sc2bench.registry import DATASETS
+
+VARIABLE = "SC2BENCH_FASHION_MNIST"
+SYSTEM_FOLDER = Path("/usr/share/datasets/fashion-mnist")
+CACHE_FOLDER = Path("~/.cache/sc2bench").expanduser()
+REMEDY = f"install Debian's dataset-fashion-mnist, set {VARIABLE} or give task.root=FOLDER"
+CLASSES = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
+# Of each 12 training samples the last one is for validation: 5,000 of the 60,000.
+VALIDATION_EVERY = 12
+
+
+@DATASETS.register("fashion_mnist")
+def fashion_mnist(root: str | None, split: str) -> ImageSet:
+    """Loads a split of Fashion-MNIST.
+
+    Args:
+        root: folder of the four IDX files, gzipped or not; `None`: the folder that the environment variable
+            `SC2BENCH_FASHION_MNIST` names, else the Debian package's, else torchvision's download.
+        split: "train" (55,000), "validation" (5,000 of the published training set) or "test" (10,000).
+
+    Raises:
+        DataError: a file is missing or damaged.
+    """
+    folder = _folder(root)
+    prefix = "t10k" if split == "test" else "train"
+    images = _read_idx(folder / f"{prefix}-images-idx3-ubyte", dimensions=3)
+    labels = _read_idx(folder / f"{prefix}-labels-idx1-ubyte", dimensions=1)
+    if len(images) != len(labels) or images.shape[1:] != (28, 28) or labels.max(initial=0) >= len(CLASSES):
+        raise DataError(f"{folder}: {prefix} images {images.shape} and labels {labels.shape} don't fit; {REMEDY}")
+    if split != "test":
+        held_out = np.arange(len(images)) % VALIDATION_EVERY == VALIDATION_EVERY - 1
+        kept = held_out if split == "validation" else ~held_out
+        images, labels = images[kept], labels[kept]
+    return ImageSet(torch.from_numpy(images.copy())[:, None], torch.from_numpy(labels.astype(np.int64)), CLASSES)
+
+
+def _folder(root: str | None) -> Path:
+    named = root or os.environ.get(VARIABLE)
+    if named:
+        folder = Path(named).expanduser()
+        if not folder.is_dir():
+            raise DataError(f"Fashion-MNIST folder {folder} does not exist; {REMEDY}")
+        return folder
+    if SYSTEM_FOLDER.is_dir():
+        return SYSTEM_FOLDER
+    return _download()
+
+
+def _download() -> Path:
+    from torchvision.datasets import FashionMNIST
+
+    try:
+        FashionMNIST(str(CACHE_FOLDER), download=True)
+    except (RuntimeError, OSError) as error:
+        raise DataError(f"Fashion-MNIST can't be downloaded ({error}); {REMEDY}") from error
+    return CACHE_FOLDER / "FashionMNIST" / "raw"
+
+
+def _read_idx(path: Path, dimensions: int) -> np.ndarray:
+    """Reads an IDX file of unsigned bytes, `path` or `path` with `.gz`."""
+    packed = path.with_name(path.name + ".gz")
+    file = path if path.is_file() else packed
+    try:
+        data = file.read_bytes()
+        data = gzip.decompress(data) if file is packed else data
+    except FileNotFoundError:
+        raise DataError(f"{path} (or {packed.name}) is missing; {REMEDY}") from None
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{file} is damaged: {error}; {REMEDY}") from error
+    header = 4 + 4 * dimensions
+    # Magic number: two zero bytes, 8 for unsigned bytes, the number of dimensions.
+    if len(data) < header or data[:4] != bytes((0, 0, 8, dimensions)):
+        raise DataError(f"{file} is not an IDX file of {dimensions}-dimensional bytes; {REMEDY}")
+    shape = tuple(int(size) for size in np.frombuffer(data, ">u4", dimensions, offset=4))
+    expected = int(np.prod(shape, dtype=np.int64))
+    if len(data) - header != expected:
+        raise DataError(f"{file} is damaged: {len(data) - header} bytes of data where {expected} belong; {REMEDY}")
+    return np.frombuffer(data, np.uint8, offset=header).reshape(shape)
