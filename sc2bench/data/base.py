@@ -104,7 +104,9 @@ def load_dataset(config: TaskConfig, split: str, samples: int | None = None) -> 
     """
     dataset = _loaded(config.dataset, config.root, split)
     if samples is not None and samples > len(dataset):
-        raise DataError(f"{config.dataset}/{split} has {len(dataset)} samples, but {samples} are asked for; ask for fewer")
+        raise DataError(
+            f"{config.dataset}/{split} has {len(dataset)} samples, but {samples} are asked for; ask for fewer"
+        )
     return dataset.first(samples)
 
 
