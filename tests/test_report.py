@@ -105,7 +105,7 @@ def test_summary_compares_and_says_why_not():
 
 def test_markdown_aligns_numbers_and_leaves_gaps_empty():
     table = pd.DataFrame({"name": ["a", "b"], "value": [1.25, float("nan")], "macs": [1_234_567, 5]})
-    assert to_markdown(table, {"value": ".2f", "macs": "d"}) == (
+    assert to_markdown(table, {"value": ".2f", "macs": ",.0f"}) == (
         "| name | value | macs |\n| --- | ---: | ---: |\n| a | 1.25 | 1,234,567 |\n| b |  | 5 |\n"
     )
 

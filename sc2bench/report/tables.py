@@ -107,7 +107,7 @@ def _cell(value: object, form: str) -> str:
     if value is None or value != value:
         return ""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return format(value, "," if float(value).is_integer() and abs(value) >= 1000 else form)
+        return format(value, form)
     return str(value)
 
 
