@@ -2,7 +2,8 @@
 
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
@@ -74,7 +75,9 @@ def run_experiment(
         raise ConfigError(
             f"task.name: this script is for '{task}', but the task is '{config.task.name}'; choose another task="
         )
-    for path in run_all([Run(config)], force=force, quiet=quiet):
+    with _interruptible():
+        paths = run_all([Run(config)], force=force, quiet=quiet)
+    for path in paths:
         print(path)
 
 
@@ -89,7 +92,8 @@ def suite_run(
 ) -> None:
     """Measure all points of a suite that have no record yet, then write its tables and figure."""
     suite = _suite(name, overrides, config_dir, plugin)
-    suite.run(force=force, quiet=quiet)
+    with _interruptible():
+        suite.run(force=force, quiet=quiet)
     _report(suite)
 
 
@@ -160,6 +164,19 @@ def _report(suite: Any) -> None:
         print(path)
 
 
+class Interrupted(Sc2benchError):
+    """The user pressed Ctrl-C."""
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Turns Ctrl-C into an error of ours: Typer would end the program without a word."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Interrupted("interrupted; the same command goes on where this one stopped") from None
+
+
 def guarded(command: Callable[[], Any], debug: bool) -> int:
     """Runs a command; turns what a user can mend into one sentence. Returns the exit code."""
     try:
@@ -168,10 +185,7 @@ def guarded(command: Callable[[], Any], debug: bool) -> int:
         if debug:
             raise
         print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on where this one stopped", file=sys.stderr)
-        return INTERRUPTED
+        return INTERRUPTED if isinstance(error, Interrupted) else 1
     return 0
 
 
