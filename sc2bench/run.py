@@ -15,7 +15,7 @@ from accelerate.utils import set_seed
 
 from sc2bench.config import RunConfig, compose, from_resolved
 from sc2bench.data import ImageSet, load_dataset
-from sc2bench.errors import CheckpointError
+from sc2bench.errors import CheckpointError, ConfigError
 from sc2bench.evaluation import Measurement, evaluate_all, measure_cost
 from sc2bench.files import write_json
 from sc2bench.methods import SplitModel, build_model
@@ -255,6 +255,8 @@ def _accelerator(precision: str) -> Accelerator:
 @cache
 def _precision(wanted: str) -> str:
     """What "auto" means here: bfloat16 where the processor has it, for it is slow elsewhere."""
+    if wanted == "fp16" and not torch.cuda.is_available():
+        raise ConfigError("mixed_precision: fp16 needs a CUDA device; choose auto, bf16 or no")
     if wanted != "auto":
         return wanted
     if torch.cuda.is_available():
