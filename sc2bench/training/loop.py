@@ -132,6 +132,8 @@ class _Trainer:
             loss = self._epoch(stage, epoch, model, optimizer, loader, rates)
             self.model.eval()
             validation = self._validate(stage, model)
+            # The last step may have spoilt the weights without showing in its own loss.
+            _check_finite(validation["loss"], stage.name, epoch, len(loader))
             criterion = validation["loss"] if stage.config.select == "loss" else -validation[self.task.main_metric]
             is_best = progress.best is None or criterion < progress.best
             progress.best = criterion if is_best else progress.best
@@ -174,7 +176,7 @@ class _Trainer:
             optimizer.step()
             total += loss.detach()
             if step % _CHECK_EVERY_STEPS == 0 or step == steps - 1:
-                _check_finite(total, stage.name, epoch, step)
+                _check_finite(total.item(), stage.name, epoch, step)
             self.work.advance(len(images) * self.accelerator.num_processes)
         return total.item() / steps
 
@@ -216,8 +218,8 @@ def _weighted(stage: Stage, step: Step) -> Tensor:
     return torch.stack([weight * loss.function(step) for loss, weight in stage.losses]).sum()
 
 
-def _check_finite(total: Tensor, stage: str, epoch: int, step: int) -> None:
-    if not math.isfinite(total.item()):
+def _check_finite(loss: float, stage: str, epoch: int, step: int) -> None:
+    if not math.isfinite(loss):
         raise TrainingError(
             f"the loss of {stage} is not finite (epoch {epoch + 1}, by step {step + 1}); lower "
             f"{stage}.learning_rate or set mixed_precision=no; the last good checkpoint is kept"

@@ -1,0 +1,29 @@
+"""Configurations: schemas, checks, and composing them from YAML and the command line."""
+
+from sc2bench.config.compose import compose, config_dir, from_resolved, load_suite, suite_files
+from sc2bench.config.schemas import (
+    CurveConfig,
+    EvaluationConfig,
+    MethodConfig,
+    RunConfig,
+    StageConfig,
+    SuiteConfig,
+    TaskConfig,
+    TeacherConfig,
+)
+
+__all__ = [
+    "CurveConfig",
+    "EvaluationConfig",
+    "MethodConfig",
+    "RunConfig",
+    "StageConfig",
+    "SuiteConfig",
+    "TaskConfig",
+    "TeacherConfig",
+    "compose",
+    "config_dir",
+    "from_resolved",
+    "load_suite",
+    "suite_files",
+]

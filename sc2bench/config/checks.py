@@ -1,0 +1,71 @@
+"""Checks of values that a type can't express: names, ranges, and fields that depend on each other."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sc2bench.config.schemas import RunConfig
+from sc2bench.errors import ConfigError, nearest
+from sc2bench.registry import AUGMENTATIONS, DATASETS, LOSSES, METHODS, TASKS, TEACHERS
+
+SCHEDULES = ("constant", "one_cycle", "cosine", "polynomial", "multi_step")
+OPTIMIZERS = ("adam", "adamw", "sgd")
+PRECISIONS = ("auto", "no", "bf16", "fp16")
+MAX_SEED = 2048
+
+
+def check(config: RunConfig) -> None:
+    """Raises `ConfigError` that names the full key of the first wrong value."""
+    _known("task.name", config.task.name, TASKS)
+    _known("task.dataset", config.task.dataset, DATASETS)
+    _known("teacher.name", config.teacher.name, TEACHERS)
+    _one_of("mixed_precision", config.mixed_precision, PRECISIONS)
+    _one_of("evaluation.split", config.evaluation.split, ("train", "validation", "test"))
+    _at_least("evaluation.batch_size", config.evaluation.batch_size, 1)
+    _at_least("evaluation.samples", config.evaluation.samples, 1)
+    _at_least("workers", config.workers, 0)
+    if not 0 <= config.seed < MAX_SEED:
+        raise ConfigError(f"seed: {config.seed} is not in 0 ... {MAX_SEED - 1}")
+    for name, stage in config.stages.items():
+        _one_of(f"{name}.schedule", stage.schedule, SCHEDULES)
+        _one_of(f"{name}.optimizer", stage.optimizer, OPTIMIZERS)
+        _one_of(f"{name}.select", stage.select, ("loss", "quality"))
+        _at_least(f"{name}.epochs", stage.epochs, 1)
+        _at_least(f"{name}.batch_size", stage.batch_size, 1)
+        _at_least(f"{name}.samples", stage.samples, stage.batch_size)
+        _above(f"{name}.learning_rate", stage.learning_rate, 0)
+        _above(f"{name}.kd_temperature", stage.kd_temperature, 0)
+        if not stage.losses:
+            raise ConfigError(f"{name}.losses: empty; name at least one loss")
+        for loss in stage.losses:
+            _known(f"{name}.losses", loss, LOSSES)
+        for augmentation in stage.augment:
+            _known(f"{name}.augment", augmentation, AUGMENTATIONS)
+        if stage.schedule == "multi_step" and any(not 0 < m < stage.epochs for m in stage.milestones):
+            raise ConfigError(
+                f"{name}.milestones: {stage.milestones} must lie between 1 and epochs - 1 = {stage.epochs - 1}"
+            )
+    knob = METHODS[config.method.name].rate_knob
+    if knob is not None and config.rate is None:
+        raise ConfigError(f"rate: method '{config.method.name}' needs one; add rate=VALUE (its {knob})")
+
+
+def _known(key: str, name: str, registry: Any) -> None:
+    try:
+        registry[name]
+    except ConfigError as error:
+        raise ConfigError(f"{key}: {error}") from None
+
+
+def _one_of(key: str, value: str, known: Sequence[str]) -> None:
+    if value not in known:
+        raise ConfigError(f"{key}: unknown value '{value}'; {nearest(value, known)}")
+
+
+def _at_least(key: str, value: int | None, least: int) -> None:
+    if value is not None and value < least:
+        raise ConfigError(f"{key}: {value} is below the least value, {least}")
+
+
+def _above(key: str, value: float, bound: float) -> None:
+    if not value > bound:
+        raise ConfigError(f"{key}: {value} must be above {bound}")

@@ -1,0 +1,168 @@
+"""The schemas of configurations: two levels, `group.field`."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from typing import Any
+
+
+@dataclass
+class TaskConfig:
+    """What is predicted, and from which data."""
+
+    name: str = "???"
+    dataset: str = "???"
+    # Folder of the data set; None: the data set's own search (environment variable, system folder, download).
+    root: str | None = None
+
+
+@dataclass
+class TeacherConfig:
+    """The reference model. `weights`: "packaged", "random", or the path of a safetensors file."""
+
+    name: str = "???"
+    weights: str = "packaged"
+
+
+@dataclass
+class StageConfig:
+    """One stage of training.
+
+    `trainable` lists modules of the split model by path; everything else is frozen and in evaluation mode.
+    `losses` maps loss names to weights; `features` lists the stages of the teacher whose outputs are imitated.
+    """
+
+    epochs: int = 10
+    batch_size: int = 64
+    trainable: list[str] = field(default_factory=list)
+    losses: dict[str, float] = field(default_factory=dict)
+    features: list[str] = field(default_factory=list)
+    kd_alpha: float = 0.5
+    kd_temperature: float = 1.0
+    label_smoothing: float = 0.0
+    optimizer: str = "adam"
+    learning_rate: float = 1e-3
+    # The prior's own parameters want a larger step than the transforms; None: the same.
+    prior_learning_rate: float | None = None
+    momentum: float = 0.9
+    nesterov: bool = False
+    weight_decay: float = 0.0
+    schedule: str = "multi_step"
+    warmup: float = 0.2
+    milestones: list[int] = field(default_factory=list)
+    gamma: float = 0.1
+    augment: list[str] = field(default_factory=list)
+    # What the best epoch is chosen by on validation: the stage's own loss, or the task's main metric ("quality").
+    select: str = "loss"
+    # Limit the training set to its first samples; None: all.
+    samples: int | None = None
+
+
+@dataclass
+class EvaluationConfig:
+    """What is measured in the end. `samples`: the first ones of the split; None: all."""
+
+    split: str = "test"
+    batch_size: int = 250
+    samples: int | None = None
+    checksum: bool = False
+
+
+@dataclass
+class Settings:
+    """The fields of an experiment that belong to no group."""
+
+    # The value of what the method calls its rate knob: beta, quality, ...
+    rate: float | None = None
+    seed: int = 0
+    mixed_precision: str = "auto"
+    workers: int = 0
+    output: str = "results"
+    checkpoints: str = "checkpoints"
+
+
+@dataclass
+class RunConfig(Settings):
+    """One experiment: train (if the method learns) and measure one point of a rate-quality curve."""
+
+    task: TaskConfig = field(default_factory=TaskConfig)
+    teacher: TeacherConfig = field(default_factory=TeacherConfig)
+    # An instance of the method's own `config_class`.
+    method: Any = None
+    stage1: StageConfig | None = None
+    stage2: StageConfig | None = None
+    stage3: StageConfig | None = None
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+
+    @property
+    def stages(self) -> dict[str, StageConfig]:
+        """The stages of training that are not null, in order."""
+        named = {name: getattr(self, name) for name in ("stage1", "stage2", "stage3")}
+        return {name: stage for name, stage in named.items() if stage is not None}
+
+    def resolved(self) -> dict[str, Any]:
+        """The whole configuration as plain, JSON-ready values."""
+        return asdict(self)
+
+    def training_hash(self) -> str:
+        """Names everything that the trained weights depend on, as 12 hexadecimal digits."""
+        return _digest(self, leave_out=("evaluation", *_PLACES))
+
+    def config_hash(self) -> str:
+        """Names everything that the measured point depends on, as 12 hexadecimal digits."""
+        return _digest(self, leave_out=_PLACES)
+
+
+# Where things lie and how many processes read them changes no result.
+_PLACES = ("output", "checkpoints", "workers")
+
+
+def _digest(config: RunConfig, leave_out: Iterable[str]) -> str:
+    """Hashes all fields that differ from their defaults, so that a field added later changes no old hash.
+
+    In turn a default must never be changed: new behaviour is a new field, or a value in a YAML file.
+    """
+    kept = {key: value for key, value in _changed(config).items() if key not in leave_out}
+    kept["task"].pop("root", None)
+    text = json.dumps(kept, sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
+
+
+def _changed(value: Any) -> Any:
+    """A dataclass as a dictionary of the fields that differ from their defaults; anything else as it is."""
+    if not is_dataclass(value) or isinstance(value, type):
+        return value
+    default = type(value)()
+    names = [f.name for f in fields(value) if getattr(value, f.name) != getattr(default, f.name)]
+    return {name: _changed(getattr(value, name)) for name in names}
+
+
+@dataclass
+class MethodConfig:
+    """Base of what a method can be told; `name` is its key in the registry."""
+
+    name: str = "???"
+
+
+@dataclass
+class CurveConfig:
+    """One curve of a suite: overrides that all its points share, and the rates."""
+
+    label: str = "???"
+    overrides: list[str] = field(default_factory=list)
+    # None: one point at the method's own default rate.
+    rates: list[float] | None = None
+
+
+@dataclass
+class SuiteConfig:
+    """A list of curves, measured and drawn together."""
+
+    name: str = "???"
+    curves: list[CurveConfig] = field(default_factory=list)
+    # Overrides that all curves share.
+    overrides: list[str] = field(default_factory=list)
+    # The curve that the Bjontegaard delta rates refer to.
+    anchor: str | None = None
+    metric: str = "top1"
