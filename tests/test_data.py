@@ -40,6 +40,18 @@ def test_unpacked_files_are_read_too(mini_root, tmp_path):
     assert torch.equal(fashion_mnist(str(tmp_path), "test").images, fashion_mnist(str(mini_root), "test").images)
 
 
+def test_without_folders_torchvision_is_asked(mini_root, tmp_path, monkeypatch):
+    monkeypatch.delenv(VARIABLE, raising=False)
+    monkeypatch.setattr("sc2bench.data.fashion_mnist.SYSTEM_FOLDER", tmp_path / "none")
+    monkeypatch.setattr("sc2bench.data.fashion_mnist.CACHE_FOLDER", tmp_path)
+    # What torchvision leaves after a download: it finds these files and downloads nothing.
+    raw = tmp_path / "FashionMNIST" / "raw"
+    raw.mkdir(parents=True)
+    for file in mini_root.iterdir():
+        (raw / file.stem).write_bytes(gzip.decompress(file.read_bytes()))
+    assert len(fashion_mnist(None, "test")) == MINI["t10k"]
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [

@@ -194,3 +194,14 @@ def test_prior_learns_at_its_own_rate(tiny, test_images):
     stage.train_mode(model)
     assert model.server.prior.training
     assert not model.server.tail.training
+
+
+def test_reduced_precision_keeps_weights_and_prior_in_full(tiny):
+    short = ["stage1.epochs=1", "stage1.samples=50", "stage2=null"]
+    run = train_here([*tiny, *TINY_STUDENT, *short, "mixed_precision=bf16"])
+    weights = load_file(run.checkpoint_folder / FINAL_WEIGHTS)
+    assert {tensor.dtype for tensor in weights.values()} <= {torch.float32, torch.int32, torch.int64}
+    assert json.loads(run.record_path.read_text())["environment"]["mixed_precision"] == "bf16"
+    if not torch.cuda.is_available():
+        with pytest.raises(ConfigError, match="fp16 needs a CUDA device"):
+            train_here([*tiny, *TINY_STUDENT, *short, "mixed_precision=fp16"])
