@@ -19,18 +19,16 @@ from sc2bench.errors import CheckpointError, ConfigError
 from sc2bench.evaluation import Measurement, evaluate_all, measure_cost
 from sc2bench.files import write_json
 from sc2bench.methods import SplitModel, build_model
-from sc2bench.progress import Work
+from sc2bench.progress import EVALUATION_WORK, Work
 from sc2bench.records import SCHEMA_VERSION, ensure_writable, environment, record_path, write_record
 from sc2bench.registry import TASKS
 from sc2bench.state import load_state, load_tensors, save_tensors, unique_state
 from sc2bench.teachers import Teacher, load_teacher
-from sc2bench.training import train
+from sc2bench.training import epoch_work, train
 
 FINAL_WEIGHTS = "model.safetensors"
 FINAL_CONFIG = "config.json"
 HISTORY = "history.json"
-# Measuring a sample costs about this share of training on one: there is no backward pass.
-EVALUATION_WORK = 0.3
 
 
 @dataclass(frozen=True)
@@ -235,11 +233,11 @@ def _record(run: Run, model: SplitModel, measurement: Measurement, cost: dict[st
 
 
 def _training_work(run: Run) -> float:
-    available = len(_dataset(run, "train")) if run.config.stages else 0
-    return sum(
-        stage.epochs * (min(stage.samples or available, available) // stage.batch_size) * stage.batch_size
-        for stage in run.config.stages.values()
-    )
+    stages = run.config.stages.values()
+    if not stages:
+        return 0
+    available, validation = (len(_dataset(run, split)) for split in ("train", "validation"))
+    return sum(stage.epochs * epoch_work(stage, available, validation) for stage in stages)
 
 
 def _dataset(run: Run, split: str, samples: int | None = None) -> ImageSet:

@@ -15,13 +15,13 @@ from sc2bench.config import RunConfig
 from sc2bench.data import Batch, ImageSet, augment
 from sc2bench.errors import TrainingError
 from sc2bench.methods import SplitModel
-from sc2bench.progress import Work
+from sc2bench.progress import EVALUATION_WORK, Work
 from sc2bench.state import load_state, unique_state
 from sc2bench.tasks.base import Task
 from sc2bench.teachers import Teacher
 from sc2bench.training.checkpoint import Checkpoints, RunProgress
 from sc2bench.training.losses import Step
-from sc2bench.training.stage import Stage, build_stage
+from sc2bench.training.stage import Stage, build_stage, epoch_work
 
 # How often the loss is looked at: each look waits for the device.
 _CHECK_EVERY_STEPS = 50
@@ -76,7 +76,7 @@ def train(
     for index in range(len(stages)):
         stage = stages[index]
         if index < progress.stage:
-            work.skip(stage.config.epochs * len(stage.loader) * stage.config.batch_size)
+            work.skip(stage.config.epochs * trainer.epoch_work(stage))
             continue
         trainer.run(index, stage, progress, checkpoints)
     if progress.best_file:
@@ -105,7 +105,12 @@ class _Trainer:
         self.config = config
         self.accelerator = accelerator
         self.work = work
+        self.validation_samples = len(validation_set)
         self.validation_loader = accelerator.prepare(validation_set.loader(VALIDATION_BATCH, workers=config.workers))
+
+    def epoch_work(self, stage: Stage) -> float:
+        """Units of work of one epoch of a stage."""
+        return epoch_work(stage.config, stage.sampler.count, self.validation_samples)
 
     def run(self, index: int, stage: Stage, progress: RunProgress, checkpoints: Checkpoints) -> None:
         """Runs one stage, from its first epoch or from where it was stopped."""
@@ -113,7 +118,7 @@ class _Trainer:
             state, optimizer_state = checkpoints.last(progress)
             load_state(self.model, state, checkpoints.folder)
             stage.optimizer.load_state_dict(optimizer_state)
-            self.work.skip(progress.epoch * len(stage.loader) * stage.config.batch_size)
+            self.work.skip(progress.epoch * self.epoch_work(stage))
         elif progress.best_file:
             load_state(self.model, checkpoints.best(progress), checkpoints.folder)
         stage.enter(self.model)
@@ -211,6 +216,7 @@ class _Trainer:
             total += losses.sum().item()
             count += len(losses)
             metric.update(predictions, labels)
+            self.work.advance(EVALUATION_WORK * len(losses))
         return {"loss": total / count, **metric.compute()}
 
 

@@ -12,6 +12,7 @@ from sc2bench.config import StageConfig
 from sc2bench.data import Batch, EpochSampler, ImageSet
 from sc2bench.errors import ConfigError, nearest
 from sc2bench.methods import SplitModel
+from sc2bench.progress import EVALUATION_WORK
 from sc2bench.registry import LOSSES
 from sc2bench.teachers import Teacher
 from sc2bench.training.losses import Loss
@@ -70,6 +71,12 @@ class Stage:
         if config.schedule == "multi_step":
             return config.gamma ** sum(progress * config.epochs >= milestone for milestone in config.milestones)
         return 1.0
+
+
+def epoch_work(config: StageConfig, training_samples: int, validation_samples: int) -> float:
+    """Units of work of one epoch with its validation, for progress bars."""
+    batches = min(config.samples or training_samples, training_samples) // config.batch_size
+    return batches * config.batch_size + EVALUATION_WORK * validation_samples
 
 
 def build_stage(
