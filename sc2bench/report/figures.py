@@ -27,7 +27,7 @@ def rate_quality_figure(records: pd.DataFrame, metric: str) -> Figure:
         metric: the column of the quality, in percent.
     """
     with paper_style():
-        figure = Figure(figsize=(COLUMN_INCHES, 0.72 * COLUMN_INCHES))
+        figure = Figure(figsize=(COLUMN_INCHES, 0.8 * COLUMN_INCHES))
         axes = figure.subplots()
         taken: dict[str, int] = {}
         for label, curve in curves(records).items():
@@ -42,7 +42,8 @@ def rate_quality_figure(records: pd.DataFrame, metric: str) -> Figure:
         axes.set_xlabel("Data size (bytes per image, log scale)")
         axes.set_ylabel(METRIC_LABELS.get(metric, f"{metric} (%)"))
         _limit_quality(axes, records[metric])
-        axes.legend(loc="lower right")
+        # Above the axes: curves of several methods leave no corner free.
+        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, columnspacing=1.2)
         return figure
 
 
