@@ -16,6 +16,8 @@ _FORMATS = {
     "Value": "g",
     "top1 [%]": ".2f",
     "top5 [%]": ".2f",
+    "Device params": ",.0f",
+    "Device MACs": ",.0f",
     "Encode [ms]": ".3f",
     "Decode [ms]": ".3f",
     "Points": "d",
