@@ -30,7 +30,7 @@ def draw(tables: IntegerTables, samples: int, per_channel: int) -> np.ndarray:
     return symbols
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     symbols=hnp.arrays(
         np.int32,
@@ -94,7 +94,7 @@ def test_bitstream_is_pinned():
     )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(data=st.binary(max_size=64))
 def test_random_bytes_decode_to_symbols_or_raise(tables, data):
     try:
