@@ -1,6 +1,7 @@
 """Image codecs in process, through Pillow. Grey images are coded as grey wherever the format can."""
 
 import io
+from abc import abstractmethod
 from typing import Any, ClassVar
 
 import numpy as np
@@ -19,9 +20,9 @@ class PillowCodec(ImageCodec):
     format: ClassVar[str]
     quality_range = (0, 100)
 
+    @abstractmethod
     def options(self, grey: bool) -> dict[str, Any]:
         """Pillow's options for saving."""
-        raise NotImplementedError
 
     def encode_image(self, image: np.ndarray) -> bytes:
         """Codes uint8 (C, H, W) with 1 or 3 channels to a whole file."""
