@@ -175,7 +175,7 @@ def _run_group(runs: list[Run], work: Work) -> None:
         workers=first.workers,
         on_samples=lambda samples: work.advance(EVALUATION_WORK * samples),
     )
-    image = dataset.images[:1].to(accelerator.device)
+    image = dataset.sample(1).to(accelerator.device)
     for run, model, measurement in zip(runs, models, measured, strict=True):
         if accelerator.is_main_process:
             record = _record(run, model, measurement, measure_cost(model, image))

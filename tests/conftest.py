@@ -7,7 +7,7 @@ import torch
 from hypothesis import settings
 
 from sc2bench.config import TaskConfig
-from sc2bench.data import ImageSet, load_dataset
+from sc2bench.data import MemoryImages, load_dataset
 
 # Machines differ in speed; a failure must be one of the code, and come again in the next run.
 settings.register_profile("repeatable", deadline=None, derandomize=True)
@@ -21,9 +21,11 @@ def _deterministic() -> None:
 
 
 @pytest.fixture(scope="session")
-def test_images() -> ImageSet:
+def test_images() -> MemoryImages:
     """The first 500 real test images."""
-    return load_dataset(TaskConfig("image_classification", "fashion_mnist"), "test", 500)
+    images = load_dataset(TaskConfig("image_classification", "fashion_mnist"), "test", 500)
+    assert isinstance(images, MemoryImages)
+    return images
 
 
 @pytest.fixture(scope="session")

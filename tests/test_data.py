@@ -1,5 +1,6 @@
 import gzip
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
@@ -7,10 +8,14 @@ import torch
 from sc2bench.config import TaskConfig
 from sc2bench.data import EpochSampler, augment, load_dataset
 from sc2bench.data.fashion_mnist import VARIABLE, fashion_mnist
-from sc2bench.errors import DataError
+from sc2bench.errors import ConfigError, DataError
 from tests.conftest import MINI
 
 TASK = TaskConfig("image_classification", "fashion_mnist")
+
+
+def rooted(folder: object) -> TaskConfig:
+    return replace(TASK, root=str(folder))
 
 
 def test_splits_have_their_published_sizes():
@@ -24,20 +29,20 @@ def test_splits_have_their_published_sizes():
 
 
 def test_validation_is_held_out_of_train(mini_root):
-    train, validation = (fashion_mnist(str(mini_root), split) for split in ("train", "validation"))
+    train, validation = (fashion_mnist(rooted(mini_root), split) for split in ("train", "validation"))
     assert (len(train), len(validation)) == (550, 50)
     assert not (train.images[:, None] == validation.images[None, :]).flatten(2).all(-1).any()
 
 
 def test_environment_variable_names_the_folder(mini_root, monkeypatch):
     monkeypatch.setenv(VARIABLE, str(mini_root))
-    assert len(fashion_mnist(None, "test")) == MINI["t10k"]
+    assert len(fashion_mnist(TASK, "test")) == MINI["t10k"]
 
 
 def test_unpacked_files_are_read_too(mini_root, tmp_path):
     for file in mini_root.iterdir():
         (tmp_path / file.stem).write_bytes(gzip.decompress(file.read_bytes()))
-    assert torch.equal(fashion_mnist(str(tmp_path), "test").images, fashion_mnist(str(mini_root), "test").images)
+    assert torch.equal(fashion_mnist(rooted(tmp_path), "test").images, fashion_mnist(rooted(mini_root), "test").images)
 
 
 def test_without_folders_torchvision_is_asked(mini_root, tmp_path, monkeypatch):
@@ -49,7 +54,7 @@ def test_without_folders_torchvision_is_asked(mini_root, tmp_path, monkeypatch):
     raw.mkdir(parents=True)
     for file in mini_root.iterdir():
         (raw / file.stem).write_bytes(gzip.decompress(file.read_bytes()))
-    assert len(fashion_mnist(None, "test")) == MINI["t10k"]
+    assert len(fashion_mnist(TASK, "test")) == MINI["t10k"]
 
 
 @pytest.mark.parametrize(
@@ -67,15 +72,32 @@ def test_missing_and_damaged_files_are_named(mini_root, tmp_path, damage, messag
     shutil.copytree(mini_root, tmp_path, dirs_exist_ok=True)
     damage(tmp_path / "t10k-images-idx3-ubyte.gz")
     with pytest.raises(DataError, match=message) as error:
-        fashion_mnist(str(tmp_path), "test")
+        fashion_mnist(rooted(tmp_path), "test")
     assert VARIABLE in str(error.value)
 
 
 def test_missing_folder_and_too_many_samples(mini_root):
     with pytest.raises(DataError, match=r"folder /nowhere does not exist"):
-        fashion_mnist("/nowhere", "test")
+        fashion_mnist(rooted("/nowhere"), "test")
     with pytest.raises(DataError, match="has 100 samples, but 101 are asked for"):
-        load_dataset(TaskConfig("image_classification", "fashion_mnist", str(mini_root)), "test", 101)
+        load_dataset(rooted(mini_root), "test", 101)
+
+
+def test_other_sizes_are_refused(mini_root):
+    with pytest.raises(ConfigError, match=r"task.crop: Fashion-MNIST is used in its own size, 28x28"):
+        fashion_mnist(replace(rooted(mini_root), crop=24), "test")
+
+
+def test_samples_come_singly_and_in_slices(test_images):
+    image, target = test_images[-1]
+    assert torch.equal(image, test_images.images[499])
+    assert target == test_images.targets[499]
+    images, targets = test_images[10:20:3]
+    assert torch.equal(images, test_images.images[10:20:3])
+    assert torch.equal(targets, test_images.targets[10:20:3])
+    assert torch.equal(test_images.sample(2), test_images.images[:2])
+    with pytest.raises(IndexError):
+        test_images[500]
 
 
 def test_batches_keep_the_order_and_the_dtype(test_images):

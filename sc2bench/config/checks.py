@@ -9,6 +9,8 @@ from sc2bench.registry import AUGMENTATIONS, DATASETS, LOSSES, METHODS, TASKS, T
 
 SCHEDULES = ("constant", "one_cycle", "cosine", "polynomial", "multi_step")
 OPTIMIZERS = ("adam", "adamw", "sgd")
+# Those of Pillow.
+INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "box", "hamming", "lanczos")
 PRECISIONS = ("auto", "no", "bf16", "fp16")
 MAX_SEED = 2048
 
@@ -17,6 +19,10 @@ def check(config: RunConfig) -> None:
     """Raises `ConfigError` that names the full key of the first wrong value."""
     _known("task.name", config.task.name, TASKS)
     _known("task.dataset", config.task.dataset, DATASETS)
+    _at_least("task.crop", config.task.crop, 1)
+    # The crop of a smaller image would have black margins.
+    _at_least("task.resize", config.task.resize, config.task.crop or 1)
+    _one_of("task.interpolation", config.task.interpolation, INTERPOLATIONS)
     _known("teacher.name", config.teacher.name, TEACHERS)
     _one_of("mixed_precision", config.mixed_precision, PRECISIONS)
     _one_of("evaluation.split", config.evaluation.split, ("train", "validation", "test"))

@@ -1,6 +1,8 @@
 """What a data set is here: uint8 images with targets, fetched a batch at a time."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from dataclasses import astuple
 from functools import cache
 from typing import Any
 
@@ -12,10 +14,78 @@ from sc2bench.config import TaskConfig
 from sc2bench.errors import DataError
 from sc2bench.registry import AUGMENTATIONS, DATASETS
 
-Batch = tuple[Tensor, Tensor]
+# Images and targets. Where all images are of one size and have one class each: uint8 (N, C, H, W) and int64 (N,).
+# Sets of another kind give sequences; nothing here but `MemoryImages` asks for more than that both can be indexed.
+Batch = tuple[Any, Any]
 
 
-class ImageSet(Dataset[Batch]):
+class ImageSet(Dataset[Batch], ABC):
+    """Images with targets; where they come from is up to the subclasses.
+
+    Args:
+        classes: names of the classes, in the order of their indices.
+    """
+
+    def __init__(self, classes: Sequence[str]):
+        self.classes = tuple(classes)
+
+    @property
+    @abstractmethod
+    def image_shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of the images that a model gets."""
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def __getitems__(self, indices: Sequence[int]) -> Batch:
+        """Fetches a whole batch at once; PyTorch's loader calls this where it exists."""
+
+    @abstractmethod
+    def first(self, samples: int | None) -> "ImageSet":
+        """The first `samples` samples, or all for `None`."""
+
+    def __getitem__(self, index: int | slice) -> Batch:
+        """One sample, or the batch of a slice."""
+        chosen = range(len(self))[index]
+        if isinstance(chosen, range):
+            return self.__getitems__(chosen)
+        images, targets = self.__getitems__([chosen])
+        return images[0], targets[0]
+
+    def sample(self, count: int) -> Any:
+        """The first `count` images as a batch; for sets of one size uint8 (N, C, H, W)."""
+        return self[:count][0]
+
+    def in_training(self, sampler: "EpochSampler") -> "ImageSet":
+        """What a training loader reads: this set, or one whose images vary with the sampler's seed and epoch."""
+        return self
+
+    def loader(
+        self, batch_size: int, *, sampler: "EpochSampler | None" = None, workers: int = 0
+    ) -> "DataLoader[Batch]":
+        """Batches of images and targets.
+
+        Args:
+            batch_size: samples in each.
+            sampler: gives the order to train in, without a short last batch; `None`: all samples in their own order.
+            workers: processes that fetch; 0: this one.
+        """
+        source = self if sampler is None else self.in_training(sampler)
+        return DataLoader(
+            source,
+            batch_size,
+            sampler=sampler,
+            drop_last=sampler is not None,
+            num_workers=workers,
+            collate_fn=_as_it_is,
+            pin_memory=torch.cuda.is_available(),
+            # A worker that outlives an epoch never hears of the next one's number.
+            persistent_workers=workers > 0 and source is self,
+        )
+
+
+class MemoryImages(ImageSet):
     """Images of one size, held in memory.
 
     Args:
@@ -25,9 +95,9 @@ class ImageSet(Dataset[Batch]):
     """
 
     def __init__(self, images: Tensor, targets: Tensor, classes: Sequence[str]):
+        super().__init__(classes)
         self.images = images
         self.targets = targets
-        self.classes = tuple(classes)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -38,37 +108,14 @@ class ImageSet(Dataset[Batch]):
     def __len__(self) -> int:
         return len(self.images)
 
-    def __getitem__(self, index: int | slice) -> Batch:
-        return self.images[index], self.targets[index]
+    def __getitems__(self, indices: Sequence[int]) -> Batch:
+        """Copies the samples at `indices`."""
+        chosen = torch.as_tensor(indices, dtype=torch.int64)
+        return self.images[chosen], self.targets[chosen]
 
-    def __getitems__(self, indices: list[int]) -> Batch:
-        """Fetches a whole batch at once; PyTorch's loader calls this where it exists."""
-        return self.images[indices], self.targets[indices]
-
-    def first(self, samples: int | None) -> "ImageSet":
-        """The first `samples` samples, or all for `None`."""
-        return ImageSet(self.images[:samples], self.targets[:samples], self.classes)
-
-    def loader(
-        self, batch_size: int, *, sampler: "EpochSampler | None" = None, workers: int = 0
-    ) -> "DataLoader[Batch]":
-        """Batches of (uint8 (N, C, H, W), int64 (N,)).
-
-        Args:
-            batch_size: samples in each.
-            sampler: gives the order to train in, without a short last batch; `None`: all samples in their own order.
-            workers: processes that fetch; 0: this one.
-        """
-        return DataLoader(
-            self,
-            batch_size,
-            sampler=sampler,
-            drop_last=sampler is not None,
-            num_workers=workers,
-            collate_fn=_as_it_is,
-            pin_memory=torch.cuda.is_available(),
-            persistent_workers=workers > 0,
-        )
+    def first(self, samples: int | None) -> "MemoryImages":
+        """The first `samples` samples, or all for `None`, without a copy."""
+        return MemoryImages(self.images[:samples], self.targets[:samples], self.classes)
 
 
 class EpochSampler(Sampler[int]):
@@ -100,9 +147,10 @@ def load_dataset(config: TaskConfig, split: str, samples: int | None = None) -> 
     """Loads one split ("train", "validation" or "test") of the task's data set.
 
     Raises:
+        ConfigError: a field of the task that this data set can't follow.
         DataError: missing or damaged files, or fewer samples than asked for.
     """
-    dataset = _loaded(config.dataset, config.root, split)
+    dataset = _loaded(astuple(config), split)
     if samples is not None and samples > len(dataset):
         raise DataError(
             f"{config.dataset}/{split} has {len(dataset)} samples, but {samples} are asked for; ask for fewer"
@@ -111,8 +159,9 @@ def load_dataset(config: TaskConfig, split: str, samples: int | None = None) -> 
 
 
 @cache
-def _loaded(name: str, root: str | None, split: str) -> ImageSet:
-    return DATASETS[name](root, split)
+def _loaded(task: tuple[Any, ...], split: str) -> ImageSet:
+    config = TaskConfig(*task)
+    return DATASETS[config.dataset](config, split)
 
 
 def augment(images: Tensor, names: Sequence[str]) -> Tensor:

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from sc2bench.data.base import ImageSet
-from sc2bench.errors import DataError
+from sc2bench.config import TaskConfig
+from sc2bench.data.base import MemoryImages
+from sc2bench.errors import ConfigError, DataError
 from sc2bench.registry import DATASETS
 
 VARIABLE = "SC2BENCH_FASHION_MNIST"
@@ -22,18 +23,22 @@ VALIDATION_EVERY = 12
 
 
 @DATASETS.register("fashion_mnist")
-def fashion_mnist(root: str | None, split: str) -> ImageSet:
+def fashion_mnist(task: TaskConfig, split: str) -> MemoryImages:
     """Loads a split of Fashion-MNIST.
 
     Args:
-        root: folder of the four IDX files, gzipped or not; `None`: the folder that the environment variable
-            `SC2BENCH_FASHION_MNIST` names, else the Debian package's, else torchvision's download.
+        task: its `root` is the folder of the four IDX files, gzipped or not; `None`: the folder that the environment
+            variable `SC2BENCH_FASHION_MNIST` names, else the Debian package's, else torchvision's download.
         split: "train" (55,000), "validation" (5,000 of the published training set) or "test" (10,000).
 
     Raises:
+        ConfigError: the task asks for another size.
         DataError: a file is missing or damaged.
     """
-    folder = _folder(root)
+    for field in ("resize", "crop", "interpolation"):
+        if getattr(task, field) != getattr(TaskConfig, field):
+            raise ConfigError(f"task.{field}: Fashion-MNIST is used in its own size, 28x28; leave task.{field} out")
+    folder = _folder(task.root)
     prefix = "t10k" if split == "test" else "train"
     images = _read_idx(folder / f"{prefix}-images-idx3-ubyte", dimensions=3)
     labels = _read_idx(folder / f"{prefix}-labels-idx1-ubyte", dimensions=1)
@@ -43,7 +48,7 @@ def fashion_mnist(root: str | None, split: str) -> ImageSet:
         held_out = np.arange(len(images)) % VALIDATION_EVERY == VALIDATION_EVERY - 1
         kept = held_out if split == "validation" else ~held_out
         images, labels = images[kept], labels[kept]
-    return ImageSet(torch.from_numpy(images.copy())[:, None], torch.from_numpy(labels.astype(np.int64)), CLASSES)
+    return MemoryImages(torch.from_numpy(images.copy())[:, None], torch.from_numpy(labels.astype(np.int64)), CLASSES)
 
 
 def _folder(root: str | None) -> Path:

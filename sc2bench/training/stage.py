@@ -100,7 +100,7 @@ def build_stage(
 
 def _check_features(name: str, config: StageConfig, model: SplitModel, teacher: Teacher, data: ImageSet) -> None:
     """Runs one forward of two samples and compares what comes out with what the losses want."""
-    images, _ = data.first(2)[:]
+    images = data.sample(2)
     with torch.no_grad():
         outputs = model.eval()(images, features=config.features)
     for feature in config.features:

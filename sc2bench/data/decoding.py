@@ -1,0 +1,86 @@
+"""From an image file of any kind to 8-bit RGB."""
+
+import struct
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from sc2bench.errors import DataError
+
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".ppm", ".pgm")
+# What Pillow raises on damaged files, depending on the format and the place of the damage.
+_DAMAGE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    LookupError,
+    EOFError,
+    OverflowError,
+    struct.error,
+    Image.DecompressionBombError,
+)
+
+
+class ImageError(DataError):
+    """An image file that can't be used; says the same when it comes from a worker of PyTorch's loader.
+
+    The loader builds a worker's error anew in the main process, from the text of the whole traceback. Its last entry
+    is the error itself, and only that is kept.
+
+    Args:
+        text: the sentence, or a traceback that ends with it.
+    """
+
+    def __init__(self, text: str):
+        super().__init__(text.rpartition(f"{__name__}.{type(self).__name__}: ")[2].rstrip("\n"))
+
+
+def read_rgb(path: Path) -> Image.Image:
+    """Reads an image file as 8-bit RGB.
+
+    CMYK is converted, palettes are looked up, alpha is dropped, and of 16 bits the high byte is taken. The rotation
+    that an EXIF entry asks for is not carried out, for neither did the published results with which ours are compared.
+
+    Raises:
+        ImageError: missing, damaged, no image, or of a kind that has no place in 8 bits.
+    """
+    try:
+        with Image.open(path) as image:
+            image.load()
+            return _to_rgb(image)
+    except FileNotFoundError:
+        raise ImageError(f"image {path} has vanished; restore it, or start again if it was meant to go") from None
+    except _DAMAGE as error:
+        raise ImageError(
+            f"image {path} is damaged or of an unknown kind ({_reason(error)}); replace or delete it"
+        ) from error
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I;16"):
+        return _high_byte(image)
+    if image.mode == "I" and image.format in ("PNG", "PPM"):
+        # These formats hold 16 bits at most; Pillow only gives them more room.
+        return _high_byte(image)
+    if image.mode in ("I", "F"):
+        raise ValueError(f"mode {image.mode}, 32 bits a sample; 8 and 16 can be read")
+    if image.mode == "P" and "transparency" in image.info:
+        # The same colours as without the step between, and no warning.
+        image = image.convert("RGBA")
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _high_byte(image: Image.Image) -> Image.Image:
+    """Scales 16-bit grey to 8 bits as Pillow itself does for 16-bit colour; its conversion of grey would clip."""
+    return Image.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8)).convert("RGB")
+
+
+def _reason(error: BaseException) -> str:
+    """The library's message on one line, without the path that the sentence has already."""
+    if isinstance(error, Image.UnidentifiedImageError):
+        return "no known image format"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return " ".join(str(error).split()) or type(error).__name__

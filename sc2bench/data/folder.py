@@ -1,0 +1,148 @@
+"""Image files in class folders: `folder/<class>/<image>`, read when they are needed."""
+
+import os
+from collections.abc import Sequence
+from copy import copy
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sc2bench.data.base import Batch, EpochSampler, ImageSet
+from sc2bench.data.crops import Crops
+from sc2bench.data.decoding import EXTENSIONS, read_rgb
+from sc2bench.errors import DataError
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The samples of a folder, sorted by class and file name.
+
+    Attributes:
+        names: bytes, (N,), file names within the class folders. An array, for a list of a million strings is slow to
+            hand to workers and fills their memory.
+        targets: int64, (N,), class indices.
+    """
+
+    names: np.ndarray
+    targets: np.ndarray
+
+    def __getitem__(self, chosen: slice | np.ndarray) -> "Listing":
+        return Listing(self.names[chosen], self.targets[chosen])
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+class FolderImages(ImageSet):
+    """Image files in class folders, cut to squares of one size.
+
+    In training (a loader with a sampler) the crops are random, else central. A random crop depends only on the
+    sampler's seed and epoch and on the sample's index, so that neither workers nor resuming change it.
+
+    Args:
+        folder: holds the class folders.
+        classes: their names.
+        listing: the samples.
+        crops: cuts the squares.
+    """
+
+    def __init__(self, folder: Path, classes: Sequence[str], listing: Listing, crops: Crops):
+        super().__init__(classes)
+        self.folder = folder
+        self.listing = listing
+        self._crops = crops
+        self._sampler: EpochSampler | None = None
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(3, crop, crop)."""
+        return 3, self._crops.crop, self._crops.crop
+
+    def __len__(self) -> int:
+        return len(self.listing)
+
+    def __getitems__(self, indices: Sequence[int]) -> Batch:
+        """Reads files; raises `ImageError` that names a damaged one."""
+        images = torch.empty((len(indices), *self.image_shape), dtype=torch.uint8)
+        for place, index in enumerate(indices):
+            images[place] = self._image(index)
+        return images, torch.from_numpy(self.listing.targets[list(indices)])
+
+    def first(self, samples: int | None) -> "FolderImages":
+        """The first `samples` samples, or all for `None`; no file is read."""
+        part = copy(self)
+        part.listing = self.listing[slice(samples)]
+        return part
+
+    def in_training(self, sampler: EpochSampler) -> "FolderImages":
+        """The same files with random crops."""
+        part = copy(self)
+        part._sampler = sampler
+        return part
+
+    def path(self, index: int) -> Path:
+        """The file of one sample."""
+        return self.folder / self.classes[self.listing.targets[index]] / os.fsdecode(self.listing.names[index])
+
+    def _image(self, index: int) -> Tensor:
+        image = read_rgb(self.path(index))
+        if self._sampler is None:
+            return self._crops.central(image)
+        return self._crops.random(image, (self._sampler.seed, self._sampler.epoch, index))
+
+
+def class_names(folder: Path) -> tuple[str, ...]:
+    """The names of a folder's class folders, sorted.
+
+    Raises:
+        DataError: the folder is missing or unreadable, has no class folders, or has images beside them.
+    """
+    names = []
+    for entry in _entries(folder, "; it must hold one folder of images a class"):
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir():
+            names.append(entry.name)
+        elif entry.name.lower().endswith(EXTENSIONS):
+            raise DataError(
+                f"{folder} has image files such as {entry.name} beside or instead of class folders; move each into the "
+                f"folder of its class, {folder.name}/<class>/{entry.name}, as PyTorch's extract_ILSVRC.sh does"
+            )
+    if not names:
+        raise DataError(f"{folder} has no class folders; unpack the images so that it holds one folder a class")
+    return tuple(sorted(names))
+
+
+@cache
+def list_images(folder: Path, classes: tuple[str, ...]) -> Listing:
+    """Lists the image files of class folders; once a process, for it takes seconds where there are a million.
+
+    What is no image by its extension, and hidden files, are passed over.
+
+    Raises:
+        DataError: a class folder is missing or has no image.
+    """
+    names: list[bytes] = []
+    counts = []
+    for name in classes:
+        entries = _entries(folder / name, "")
+        files = [e.name for e in entries if e.name.lower().endswith(EXTENSIONS) and not e.name.startswith(".")]
+        if not files:
+            raise DataError(
+                f"class folder {folder / name} has no image ({', '.join(EXTENSIONS)}); fill it, or remove the class"
+            )
+        names += map(os.fsencode, sorted(files))
+        counts.append(len(files))
+    return Listing(np.array(names), np.repeat(np.arange(len(classes), dtype=np.int64), counts))
+
+
+def _entries(folder: Path, hint: str) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except OSError as error:
+        raise DataError(f"folder {folder} can't be read: {error.strerror}{hint}") from error
