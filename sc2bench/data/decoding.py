@@ -50,9 +50,11 @@ def read_rgb(path: Path) -> Image.Image:
         with Image.open(path) as image:
             image.load()
             return _to_rgb(image)
-    except FileNotFoundError:
-        raise ImageError(f"image {path} has vanished; restore it, or start again if it was meant to go") from None
     except _DAMAGE as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise ImageError(
+                f"image {path} can't be read: {error.strerror}; mend the file's place or rights"
+            ) from error
         raise ImageError(
             f"image {path} is damaged or of an unknown kind ({_reason(error)}); replace or delete it"
         ) from error
@@ -81,6 +83,4 @@ def _reason(error: BaseException) -> str:
     """The library's message on one line, without the path that the sentence has already."""
     if isinstance(error, Image.UnidentifiedImageError):
         return "no known image format"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
     return " ".join(str(error).split()) or type(error).__name__

@@ -31,7 +31,7 @@ def ilsvrc2012(task: TaskConfig, split: str) -> FolderImages:
         ConfigError: `crop` exceeds `resize`.
         DataError: a folder is missing or empty, or `val` has other classes than `train`.
     """
-    root = _root(task.root)
+    root = _root(task.root, ("train", "val") if split == "test" else ("train",))
     crops = _crops(task)
     classes = class_names(root / "train")
     if split == "test":
@@ -46,14 +46,14 @@ def ilsvrc2012(task: TaskConfig, split: str) -> FolderImages:
     return FolderImages(root / "train", classes, listing[held_out if split == "validation" else ~held_out], crops)
 
 
-def _root(given: str | None) -> Path:
+def _root(given: str | None, needed: tuple[str, ...]) -> Path:
     named = given or os.environ.get(VARIABLE)
     if not named:
         raise DataError(
             f"ilsvrc2012 needs its folder, with train/ and val/ in it; give task.root=FOLDER or set {VARIABLE}"
         )
     root = Path(named).expanduser().absolute()
-    for folder in (root, root / "train", root / "val"):
+    for folder in (root, *(root / name for name in needed)):
         if not folder.is_dir():
             raise DataError(f"ilsvrc2012: folder {folder} does not exist; mend task.root or {VARIABLE}, or unpack it")
     return root

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +43,7 @@ def make_imagenet(
             name = f"{wnid}_{number}.JPEG" if split == "train" else f"ILSVRC2012_val_{number + 1:08d}.JPEG"
             random = np.random.default_rng((seed, part, number))
             image = _draw(label, classes, sizes[number % len(sizes)], random).convert(_MODES.get(number, "RGB"))
-            write_atomic(folder / split / wnid / name, lambda path, image=image: image.save(path, "JPEG", quality=90))
+            write_atomic(folder / split / wnid / name, partial(image.save, format="JPEG", quality=90))
     return folder
 
 
@@ -58,5 +59,5 @@ def _draw(label: int, classes: int, size: tuple[int, int], random: np.random.Gen
     radius = min(size) * random.uniform(0.2, 0.4)
     centre = (random.uniform(radius, width - radius), random.uniform(radius, height - radius))
     fill = tuple(int(255 - value) for value in colour)
-    ImageDraw.Draw(image).regular_polygon((*centre, radius), 3 + label % 6, random.integers(360).item(), fill)
+    ImageDraw.Draw(image).regular_polygon((*centre, radius), 3 + label % 6, int(random.integers(360)), fill)
     return image
