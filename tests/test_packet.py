@@ -208,10 +208,10 @@ def payload_decoder(model: SplitModel):
             from sc2bench.entropy import CodingError
 
             try:
-                decoded = server.prior.coder.decode([packet.payload], server.latent_shape)
+                decoded = server.prior.coder.decode([packet.payload], server.shapes[0])
             except CodingError as error:
                 raise PacketError(str(error)) from error
-            assert decoded.shape == (1, *server.latent_shape)
+            assert decoded.shape == (1, *server.shapes[0])
             assert decoded.dtype == np.int32
 
         return symbols

@@ -1,6 +1,6 @@
 """Lossless coding of integer symbols under integer tables, with constriction's range coder."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from constriction import stream
@@ -21,13 +21,13 @@ class CodingError(Sc2benchError):
 
 
 class SymbolCoder:
-    """Codes int32 symbols: axis 1 of their array chooses the table. Any int32 round-trips.
+    """Codes int32 symbols under tables that their indexes choose. Any int32 round-trips.
 
-    A symbol outside its table is coded as the table's escape; all escaped values follow after the last symbol,
-    each as the bit length of its distance from the table and then the bits themselves.
+    A symbol outside its table is coded as the table's escape; the escaped values of a step follow behind its last
+    symbol, each as the bit length of its distance from the table and then the bits themselves.
 
     Args:
-        tables: one row for each index of axis 1.
+        tables: what the indexes refer to.
     """
 
     def __init__(self, tables: IntegerTables):
@@ -35,40 +35,34 @@ class SymbolCoder:
         # The probabilities are multiples of 2**-16 and so exact in floats: every machine builds the same models.
         self._models = [stream.model.Categorical(tables.probabilities(t), perfect=False) for t in range(len(tables))]
 
-    def encode(self, symbols: np.ndarray) -> list[bytes]:
+    def encode(self, symbols: np.ndarray, indexes: np.ndarray | None = None) -> list[bytes]:
         """Codes a batch, each sample on its own.
 
         Args:
-            symbols: int32, (N, T, ...).
+            symbols: int32, (N, ...).
+            indexes: which table each symbol is coded under, integers in the same shape; `None`: its place on axis 1.
 
         Returns:
             N byte strings, each the shortest that decodes to its sample.
         """
-        if symbols.ndim < 2 or symbols.shape[1] != len(self.tables):
-            raise ValueError(f"symbols of shape {symbols.shape} don't fit {len(self.tables)} tables on axis 1")
-        count, tables = symbols.shape[:2]
-        places = symbols.reshape(count, tables, -1).astype(np.int64) - self.tables.offsets[:, None]
-        escapes = self.tables.lengths[:, None]
-        escaped = (places < 0) | (places >= escapes)
-        inside = np.where(escaped, escapes, places).astype(np.int32)
-        any_escaped = escaped.reshape(count, -1).any(axis=1)
+        if indexes is None:
+            indexes = np.broadcast_to(self._channel_indexes(symbols.shape[1:]), symbols.shape)
         packed = []
-        for i in range(count):
-            encoder = stream.queue.RangeEncoder()
-            for row, model in zip(inside[i], self._models, strict=True):
-                encoder.encode(row, model)
-            if any_escaped[i]:
-                for table, place in zip(*np.nonzero(escaped[i]), strict=True):
-                    _encode_escaped(encoder, int(places[i, table, place]), int(self.tables.lengths[table]))
-            packed.append(_shortest(encoder))
+        for sample, sample_indexes in zip(symbols, indexes, strict=True):
+            encoder = SymbolEncoder(self)
+            encoder.put(sample.ravel(), sample_indexes.ravel())
+            packed.append(encoder.finish())
         return packed
 
-    def decode(self, packed: Sequence[bytes], shape: Sequence[int]) -> np.ndarray:
+    def decode(
+        self, packed: Sequence[bytes], shape: Sequence[int] = (), indexes: np.ndarray | None = None
+    ) -> np.ndarray:
         """Decodes a batch.
 
         Args:
             packed: N byte strings.
-            shape: of one sample, (T, ...).
+            shape: of one sample; not needed with indexes.
+            indexes: as for `encode`, (N, ...).
 
         Returns:
             int32, (N, *shape).
@@ -77,30 +71,88 @@ class SymbolCoder:
             CodingError: a string is not a code under these tables. Most damaged strings decode to other symbols
                 instead; a checksum is what finds them.
         """
-        if not shape or shape[0] != len(self.tables):
-            raise ValueError(f"a shape of {tuple(shape)} does not fit {len(self.tables)} tables on axis 1")
-        per_table = int(np.prod(shape[1:], dtype=np.int64))
-        symbols = np.empty((len(packed), len(self.tables), per_table), dtype=np.int32)
-        for sample, data in zip(symbols, packed, strict=True):
-            self._decode_sample(data, sample)
-        return symbols.reshape(len(packed), *shape)
+        if indexes is None:
+            indexes = np.broadcast_to(self._channel_indexes(shape), (len(packed), *shape))
+        symbols = np.empty(indexes.shape, dtype=np.int32)
+        for sample, data, sample_indexes in zip(symbols, packed, indexes, strict=True):
+            sample[...] = SymbolDecoder(self, data).take(sample_indexes.ravel()).reshape(sample.shape)
+        return symbols
 
-    def _decode_sample(self, data: bytes, sample: np.ndarray) -> None:
-        """Fills `sample`, int32 (T, S)."""
+    def _channel_indexes(self, shape: Sequence[int]) -> np.ndarray:
+        """The place on the first axis of a sample of this shape."""
+        if not shape or shape[0] != len(self.tables):
+            raise ValueError(f"symbols of shape {tuple(shape)} don't fit {len(self.tables)} tables on axis 1")
+        return np.arange(len(self.tables)).reshape(-1, *(1,) * (len(shape) - 1)) + np.zeros(shape, np.int64)
+
+    def _runs(self, indexes: np.ndarray) -> Iterator[tuple[stream.model.Categorical, np.ndarray]]:
+        """The tables that occur, by rising index, each with the places of its symbols: one call a table is quick."""
+        order = np.argsort(indexes, kind="stable")
+        ordered = indexes[order]
+        ends = [*(np.flatnonzero(np.diff(ordered)) + 1), len(order)]
+        start = 0
+        for end in ends if len(order) else ():
+            yield self._models[ordered[start]], order[start:end]
+            start = end
+
+
+class SymbolEncoder:
+    """One sample's symbols on their way to bytes, step by step.
+
+    Args:
+        coder: brings the tables.
+    """
+
+    def __init__(self, coder: SymbolCoder):
+        self._coder = coder
+        self._encoder = stream.queue.RangeEncoder()
+
+    def put(self, symbols: np.ndarray, indexes: np.ndarray) -> None:
+        """Codes one step: int32 symbols (S,) under the tables `indexes` (S,)."""
+        tables = self._coder.tables
+        places = symbols.astype(np.int64) - tables.offsets[indexes]
+        lengths = tables.lengths[indexes]
+        escaped = (places < 0) | (places >= lengths)
+        inside = np.where(escaped, lengths, places).astype(np.int32)
+        for model, run in self._coder._runs(indexes):
+            self._encoder.encode(inside[run], model)
+        for place in np.flatnonzero(escaped):
+            _encode_escaped(self._encoder, int(places[place]), int(lengths[place]))
+
+    def finish(self) -> bytes:
+        """The shortest byte string that decodes to all steps."""
+        return _shortest(self._encoder)
+
+
+class SymbolDecoder:
+    """The inverse of `SymbolEncoder`: the same steps, with the same indexes, give the symbols.
+
+    Args:
+        coder: brings the tables.
+        data: one sample's bytes.
+    """
+
+    def __init__(self, coder: SymbolCoder, data: bytes):
+        self._coder = coder
         padded = data + bytes(-len(data) % _WORD_BYTES)
-        decoder = stream.queue.RangeDecoder(np.frombuffer(padded, ">u4").astype(np.uint32))
+        self._decoder = stream.queue.RangeDecoder(np.frombuffer(padded, ">u4").astype(np.uint32))
+
+    def take(self, indexes: np.ndarray) -> np.ndarray:
+        """Decodes one step, int32 (S,); raises `CodingError` if the bytes are no code under the tables."""
+        tables = self._coder.tables
+        symbols = np.empty(len(indexes), np.int32)
         try:
-            for row, model in zip(sample, self._models, strict=True):
-                row[:] = decoder.decode(model, row.size)
-            escaped = sample == self.tables.lengths[:, None]
-            sample += self.tables.offsets[:, None]
-            for table, place in zip(*np.nonzero(escaped), strict=True):
-                length, offset = int(self.tables.lengths[table]), int(self.tables.offsets[table])
-                sample[table, place] = _decode_escaped(decoder, length, offset)
+            for model, run in self._coder._runs(indexes):
+                symbols[run] = self._decoder.decode(model, len(run))
+            lengths, offsets = tables.lengths[indexes], tables.offsets[indexes]
+            escaped = symbols == lengths
+            symbols += offsets
+            for place in np.flatnonzero(escaped):
+                symbols[place] = _decode_escaped(self._decoder, int(lengths[place]), int(offsets[place]))
         except AssertionError as error:  # constriction's word for an impossible code
             raise CodingError(
                 "the payload is not a code under these entropy tables; it is damaged or foreign"
             ) from error
+        return symbols
 
 
 def _encode_escaped(encoder: stream.queue.RangeEncoder, place: int, length: int) -> None:

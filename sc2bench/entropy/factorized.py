@@ -1,19 +1,20 @@
 """The factorized prior: each channel has a learned density of its own (Ballé et al. 2018)."""
 
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
 import torch
 from compressai.entropy_models import EntropyBottleneck
-from torch import Tensor, nn
+from torch import Tensor
 
+from sc2bench.entropy.base import Coded, HyperTransforms, LatentCodec, Shape, bits_of, resize_tables
 from sc2bench.entropy.coder import SymbolCoder
 from sc2bench.entropy.tables import IntegerTables
 from sc2bench.registry import PRIORS
 
 
-@PRIORS.register("factorized")
-class FactorizedPrior(nn.Module):
+class FactorizedPrior(LatentCodec):
     """CompressAI's `EntropyBottleneck` with integer tables and our coder.
 
     Args:
@@ -25,18 +26,19 @@ class FactorizedPrior(nn.Module):
         self.model = EntropyBottleneck(channels)
 
     def forward(self, latents: Tensor) -> tuple[Tensor, Tensor]:
-        """The differentiable path: noise in training mode, rounding in evaluation mode.
-
-        Args:
-            latents: float, (N, channels, ...).
-
-        Returns:
-            The quantized latents in the shape of the input, and the estimated bits of each sample, (N,).
-        """
+        """Noise in training mode, rounding in evaluation mode; see `LatentCodec.forward`."""
         # Differences of cumulative probabilities cancel in half precision.
         with torch.autocast(latents.device.type, enabled=False):
             quantized, likelihoods = self.model(latents.float())
-        return quantized, -likelihoods.log2().flatten(1).sum(1)
+        return quantized, bits_of(likelihoods)
+
+    def compress(self, latents: Tensor) -> list[Coded]:
+        """Codes the rounded latents; raises `EntropyTablesMissing` before `update_tables()`."""
+        return [Coded(data) for data in self.coder.encode(self.quantize(latents))]
+
+    def decompress(self, coded: Sequence[Coded], shapes: tuple[Shape, ...]) -> Tensor:
+        """Decodes rounded latents, float32 on the prior's device."""
+        return self.dequantize(self.coder.decode([item.payload for item in coded], shapes[0]))
 
     def auxiliary_loss(self) -> Tensor:
         """The loss of the quantiles, which bound the tables; its gradients touch nothing else."""
@@ -51,6 +53,10 @@ class FactorizedPrior(nn.Module):
     def tables(self) -> IntegerTables:
         """The integer tables; raises `EntropyTablesMissing` before `update_tables()`."""
         return IntegerTables.of(self.model)
+
+    def require_tables(self) -> None:
+        """Raises `EntropyTablesMissing` before `update_tables()`."""
+        _ = self.tables
 
     @cached_property
     def coder(self) -> SymbolCoder:
@@ -71,10 +77,12 @@ class FactorizedPrior(nn.Module):
         return self.model.quantiles[:, 0, 1].detach().view(1, -1, *(1,) * (dimensions - 2))
 
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: object) -> None:
-        # The tables' sizes are learned, so the buffers take the sizes that the checkpoint brings.
-        for name in ("_offset", "_quantized_cdf", "_cdf_length"):
-            stored = state_dict.get(f"{prefix}model.{name}")
-            if stored is not None:
-                self.model.register_buffer(name, torch.empty_like(stored, device=self.model.quantiles.device))
+        resize_tables(self.model, state_dict, f"{prefix}model.")
         self.__dict__.pop("coder", None)
         super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+@PRIORS.register("factorized")
+def factorized(channels: int, hyper_channels: int, transforms: HyperTransforms) -> FactorizedPrior:
+    """A factorized prior over `channels`; it has no side information."""
+    return FactorizedPrior(channels)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from sc2bench.config import MethodConfig, RunConfig
+from sc2bench.entropy import LatentDecoder
 from sc2bench.packet import Packet, SessionHeader, fingerprint
 from sc2bench.registry import METHODS
 from sc2bench.state import unique_state
@@ -84,7 +85,21 @@ class SplitModel(nn.Module):
         weights = [
             tensor.cpu().reshape(-1).view(torch.uint8).numpy().tobytes() for tensor in unique_state(self).values()
         ]
-        return SessionHeader(fingerprint(variant.encode(), *weights), self.shape, checksum=self.checksum)
+        return SessionHeader(
+            fingerprint(variant.encode(), *weights, *self._agreements()),
+            self.shape,
+            has_side_info=self.has_side_info,
+            checksum=self.checksum,
+        )
+
+    @property
+    def has_side_info(self) -> bool:
+        """Whether packets carry side information."""
+        return False
+
+    def _agreements(self) -> tuple[bytes, ...]:
+        """What both sides must compute alike, beyond having the same weights; the session's fingerprint covers it."""
+        return ()
 
     @torch.inference_mode()
     def encode(self, images: Tensor) -> list[Packet]:
@@ -117,4 +132,7 @@ def build_model(config: RunConfig, teacher: Teacher, image_shape: tuple[int, int
     """Builds the split model that a configuration names."""
     model: SplitModel = METHODS[config.method.name].from_config(config, teacher, image_shape)
     model.checksum = config.evaluation.checksum
+    for module in model.modules():
+        if isinstance(module, LatentDecoder):
+            module.checked = model.checksum
     return model.to(memory_format=torch.channels_last).eval()

@@ -1,0 +1,56 @@
+"""CR+BQ: a bottleneck with few channels, distilled, whose latents are quantized to integers of fixed width.
+
+Matsubara and Levorato, "Neural compression and filtering for edge-assisted real-time object detection in challenged
+networks", ICPR 2020 (generalized head network distillation); Jacob et al., CVPR 2018 (quantization).
+"""
+
+from dataclasses import dataclass, field
+
+from sc2bench.config import MethodConfig, RunConfig
+from sc2bench.entropy import AffineQuantizer
+from sc2bench.errors import ConfigError
+from sc2bench.methods.latent import LatentModel, bottleneck_halves
+from sc2bench.registry import METHODS
+from sc2bench.teachers import Teacher
+
+
+@dataclass
+class ChannelReductionConfig(MethodConfig):
+    """The bottleneck stands behind the stage `starts_after` (empty: the image) and ends behind `after`.
+
+    `bits` are those of an integer, 8 or 16.
+    """
+
+    bottleneck: str = "cr_layer1"
+    starts_after: str = ""
+    after: str = "layer1"
+    widths: list[int] = field(default_factory=list)
+    bits: int = 8
+
+
+@METHODS.register("channel_reduction")
+class ChannelReduction(LatentModel):
+    """A student whose latents have as many channels as its rate says; in training they are not quantized."""
+
+    config_class = ChannelReductionConfig
+    rate_knob = "bottleneck_channels"
+
+    @classmethod
+    def from_config(cls, config: RunConfig, teacher: Teacher, image_shape: tuple[int, int, int]) -> "ChannelReduction":
+        """Builds the student around a copy of the teacher's tail; raises `ConfigError` as `bottleneck_halves` does."""
+        options: ChannelReductionConfig = config.method
+        channels = config.rate
+        if channels is None or channels != int(channels) or channels < 1:
+            raise ConfigError(f"rate: {channels} is no number of channels; give a whole number from 1")
+        quantizer = AffineQuantizer(options.bits)
+        device, server = bottleneck_halves(
+            teacher,
+            image_shape,
+            name=options.bottleneck,
+            latent_channels=int(channels),
+            widths=options.widths,
+            after=options.after,
+            make_prior=lambda bottleneck: quantizer,
+            starts_after=options.starts_after,
+        )
+        return cls(device, server, options.after, None)
