@@ -121,9 +121,15 @@ def suite_list(config_dir: ConfigDirs = None) -> None:
 
 
 @app.command()
-def report(name: SuiteName, overrides: Overrides = None, config_dir: ConfigDirs = None, plugin: Plugins = None) -> None:
-    """Write the tables and the figure of a suite from the records that exist."""
-    _report(_suite(name, overrides, config_dir, plugin))
+def report(
+    name: SuiteName,
+    overrides: Overrides = None,
+    config_dir: ConfigDirs = None,
+    plugin: Plugins = None,
+    published: Annotated[bool, typer.Option("--published", help="draw published points behind measured ones")] = False,
+) -> None:
+    """Write the tables and the figures of a suite from the records that exist."""
+    _report(_suite(name, overrides, config_dir, plugin), published=published)
 
 
 @app.command("list")
@@ -151,16 +157,28 @@ def _suite(name: str, overrides: list[str] | None, config_dirs: list[str] | None
     return Suite.load(name, overrides or [], config_dirs or [])
 
 
-def _report(suite: Any) -> None:
-    from sc2bench.report import write_report
+def _report(suite: Any, *, published: bool = False) -> None:
+    from sc2bench.report import published_points, write_report
 
     records = suite.records()
     config = suite.config
     missing = len(suite.all_runs()) - len(records)
     if missing:
         print(f"{missing} of {len(suite.all_runs())} points are not measured yet", file=sys.stderr)
-    title = f"Suite {config.name}"
-    for path in write_report(records, suite.folder, title=title, metric=config.metric, anchor=config.anchor):
+    points = published_points(records, config.metric) if published else None
+    if points is not None and points.empty:
+        where = ", ".join(sorted(set(records["task"] + " on " + records["dataset"])))
+        print(f"there are no published points of {config.metric} for {where}; no overlay is drawn", file=sys.stderr)
+    written = write_report(
+        records,
+        suite.folder,
+        title=f"Suite {config.name}",
+        metric=config.metric,
+        anchor=config.anchor,
+        figures=config.figures,
+        published=points,
+    )
+    for path in written:
         print(path)
 
 

@@ -92,6 +92,14 @@ def test_resolved_configuration_survives_json():
         ("curves:\n- {label: a}\n- {label: a}\n", "two curves with the label 'a'"),
         ("anchor: b\ncurves:\n- {label: a}\n", "has no curve 'b'"),
         ("curves: [\n", "is not valid YAML"),
+        (
+            "figures: {a: [WebP, Jpg]}\ncurves:\n- {label: WebP}\n- {label: JPEG}\n",
+            "figures.a: suite 'mine' has no curve 'Jpg'",
+        ),
+        ("figures: {a: [webp]}\ncurves:\n- {label: Webp}\n", "has no curve 'webp'; did you mean 'Webp'?"),
+        ("figures: {a: []}\ncurves:\n- {label: WebP}\n", "figures.a: no curves"),
+        ("figures: {a/b: [WebP]}\ncurves:\n- {label: WebP}\n", "'a/b' is not a file name"),
+        ("figures: {a: WebP}\ncurves:\n- {label: WebP}\n", "figures.a"),
     ],
 )
 def test_wrong_suites_are_refused(tmp_path, content, message):

@@ -37,7 +37,7 @@ def test_tiny_suite_from_data_to_figure(suite_file, tiny, tmp_path):
     assert student["bytes_mean"].is_monotonic_decreasing
     assert (student["payload_bytes_mean"] * 8 - student["estimated_bits_mean"]).abs().max() < 16
     table = (folder / "table.md").read_text()
-    assert "BD rate against WebP" in table
+    assert "Bjontegaard delta against WebP" in table
     # Nothing is measured twice, and the report is made again from the records alone.
     times = {path: path.stat().st_mtime_ns for path in folder.rglob("*.json")}
     again = subprocess.run(command, capture_output=True, text=True, check=True)

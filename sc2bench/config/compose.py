@@ -110,7 +110,21 @@ def load_suite(name: str, config_dirs: Sequence[str] = ()) -> SuiteConfig:
         raise ConfigError(
             f"anchor: suite '{suite.name}' has no curve '{suite.anchor}'; {nearest(suite.anchor, labels)}"
         )
+    _check_figures(suite, labels)
     return suite
+
+
+def _check_figures(suite: SuiteConfig, labels: Sequence[str]) -> None:
+    for name, shown in suite.figures.items():
+        if not name or Path(name).name != name:
+            raise ConfigError(f"figures: '{name}' is not a file name; use a plain name such as 'rate_accuracy'")
+        if not shown:
+            raise ConfigError(f"figures.{name}: no curves; list labels of curves, or leave the figure out")
+        for label in shown:
+            if label not in labels:
+                raise ConfigError(
+                    f"figures.{name}: suite '{suite.name}' has no curve '{label}'; {nearest(label, labels)}"
+                )
 
 
 def suite_files(config_dirs: Sequence[str] = ()) -> dict[str, Path]:

@@ -171,3 +171,5 @@ class SuiteConfig:
     # The curve that the Bjontegaard delta rates refer to.
     anchor: str | None = None
     metric: str = "top1"
+    # File names and the labels of the curves that each figure shows, the main one first. Empty: one with all curves.
+    figures: dict[str, list[str]] = field(default_factory=dict)

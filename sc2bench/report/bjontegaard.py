@@ -1,4 +1,4 @@
-"""Bjontegaard delta rates: the mean difference in rate between two curves at equal quality (Bjøntegaard 2001)."""
+"""Bjontegaard deltas: the mean distance of two rate-quality curves, along either axis (Bjøntegaard 2001)."""
 
 import bjontegaard
 import numpy as np
@@ -6,13 +6,15 @@ import numpy as np
 from sc2bench.errors import Sc2benchError
 from sc2bench.report.pareto import pareto_front
 
-# The smallest share of the narrower curve's range of qualities that both curves must cover.
+# The smallest share of the narrower curve's range that both curves must cover.
 MIN_OVERLAP = 0.25
 MIN_POINTS = 3
+# Both curves are interpolated by monotone cubics, and may have any number of points.
+_OPTIONS = {"method": "pchip", "require_matching_points": False, "min_overlap": 0}
 
 
 class NoOverlap(Sc2benchError):
-    """Two curves that can't be compared, because they hardly share any quality."""
+    """Two curves that can't be compared, because they hardly share any quality or any rate."""
 
 
 def bd_rate(
@@ -34,29 +36,61 @@ def bd_rate(
     Raises:
         NoOverlap: a front has fewer than three points, or the curves share less than a quarter of the narrower range.
     """
-    fronts = []
-    for which, rates, qualities in (("anchor", anchor_rate, anchor_quality), ("curve", rate, quality)):
-        front = pareto_front(rates, qualities)
-        if len(front) < MIN_POINTS:
-            raise NoOverlap(f"the {which}'s Pareto front has {len(front)} points; a delta rate needs {MIN_POINTS}")
-        fronts.append((np.asarray(rates, float)[front], np.asarray(qualities, float)[front]))
-    (first_rate, first_quality), (second_rate, second_quality) = fronts
-    low = max(first_quality[0], second_quality[0])
-    high = min(first_quality[-1], second_quality[-1])
-    narrower = min(np.ptp(first_quality), np.ptp(second_quality))
-    if high - low < MIN_OVERLAP * narrower:
-        covered = [f"{quality[0]:.2f} ... {quality[-1]:.2f} %" for quality in (first_quality, second_quality)]
+    first = _front("anchor", anchor_rate, anchor_quality)
+    second = _front("curve", rate, quality)
+    low, high = _shared(first[1], second[1])
+    if high - low < MIN_OVERLAP * min(np.ptp(first[1]), np.ptp(second[1])):
         raise NoOverlap(
-            f"the curves share too little quality: the anchor covers {covered[0]}, the curve {covered[1]}; "
-            f"measure more rates of either"
+            f"the curves share too little quality: the anchor covers {_range(first[1], '.2f', '%')}, "
+            f"the curve {_range(second[1], '.2f', '%')}; measure more rates of either"
         )
-    delta = bjontegaard.bd_rate(
-        first_rate,
-        first_quality,
-        second_rate,
-        second_quality,
-        method="pchip",
-        require_matching_points=False,
-        min_overlap=0,
-    )
-    return float(delta), (float(low), float(high))
+    return float(bjontegaard.bd_rate(*first, *second, **_OPTIONS)), (low, high)
+
+
+def bd_quality(
+    anchor_rate: np.ndarray, anchor_quality: np.ndarray, rate: np.ndarray, quality: np.ndarray
+) -> tuple[float, tuple[float, float]]:
+    """The mean difference in quality to an anchor at equal rate, over the rates that both curves have.
+
+    The mean is taken over the logarithm of the rate, so that halving counts the same everywhere.
+
+    Args:
+        anchor_rate: bytes, (N,).
+        anchor_quality: percent, (N,).
+        rate: bytes, (M,).
+        quality: percent, (M,).
+
+    Returns:
+        The difference in points, positive where the quality is better, and the range of bytes it covers.
+
+    Raises:
+        NoOverlap: a front has fewer than three points, or the curves share less than a quarter of the narrower range
+            of log rates.
+    """
+    first = _front("anchor", anchor_rate, anchor_quality)
+    second = _front("curve", rate, quality)
+    low, high = _shared(first[0], second[0])
+    narrower = min(np.ptp(np.log(first[0])), np.ptp(np.log(second[0])))
+    if np.log(high) - np.log(low) < MIN_OVERLAP * narrower:
+        raise NoOverlap(
+            f"the curves share too few rates: the anchor covers {_range(first[0], '.0f', 'bytes')}, "
+            f"the curve {_range(second[0], '.0f', 'bytes')}; measure more rates of either"
+        )
+    # The library's name says PSNR; it is the mean difference of any second axis over log10 of the first.
+    return float(bjontegaard.bd_psnr(*first, *second, **_OPTIONS)), (low, high)
+
+
+def _front(which: str, rate: np.ndarray, quality: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    front = pareto_front(rate, quality)
+    if len(front) < MIN_POINTS:
+        raise NoOverlap(f"the {which}'s Pareto front has {len(front)} points; a Bjontegaard delta needs {MIN_POINTS}")
+    return np.asarray(rate, float)[front], np.asarray(quality, float)[front]
+
+
+def _shared(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
+    """Where two rising axes overlap; the first number is above the second where they don't."""
+    return float(max(first[0], second[0])), float(min(first[-1], second[-1]))
+
+
+def _range(values: np.ndarray, form: str, unit: str) -> str:
+    return f"{values[0]:{form}} ... {values[-1]:{form}} {unit}"

@@ -1,63 +1,187 @@
 """Figures from records."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from textwrap import fill
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.legend import Legend
+from matplotlib.lines import Line2D
 
+from sc2bench.report.axes import quality_limits, set_rate_axis, shown_rates
 from sc2bench.report.pareto import pareto_front
-from sc2bench.report.style import COLUMN_INCHES, identity, look, paper_style
-from sc2bench.report.tables import REFERENCE_METHOD, curves
+from sc2bench.report.published import citations
+from sc2bench.report.style import (
+    COLUMN_INCHES,
+    TEXT_INCHES,
+    Look,
+    first_records,
+    identity,
+    lighter,
+    looks,
+    paper_style,
+)
+from sc2bench.report.tables import curves, references
 
 METRIC_LABELS = {"top1": "Top-1 accuracy (%)", "top5": "Top-5 accuracy (%)", "map": "mAP (%)", "miou": "mIoU (%)"}
-# Part of the range between the worst and the best quality that decides what is worth showing.
-_SHOWN_BELOW_BEST = 12.0
+# Above this number of curves, or if only fewer have a legend of at least two columns, a figure is as wide as the text
+# and shows the best part again, larger.
+_COLUMN_CURVES = 9
+_ONE_COLUMN_LEGEND = 5
+# Parts of the range below the best quality that the panels show, in points.
+_OVERVIEW, _CLOSE_UP = 12.0, 3.0
+_AXES_INCHES = 2.35
+_TYPE_SIZE, _SMALL_TYPE_SIZE = 6.5, 6.0
+_CAPTION_CHARACTERS_PER_INCH = 22
+# What the labels of the y axis take of a panel's width.
+_LABELS_POINTS = 36
+_HOLLOW: dict[str, Any] = {"fillstyle": "none", "markeredgewidth": 0.6}
+_REFERENCE: dict[str, Any] = {"color": "#444444", "linestyle": (0, (6, 2)), "linewidth": 0.8, "zorder": 1}
 
 
-def rate_quality_figure(records: pd.DataFrame, metric: str) -> Figure:
+@dataclass(frozen=True)
+class _Curve:
+    """What is drawn of a curve: bytes and percent, both (N,)."""
+
+    label: str
+    rate: np.ndarray
+    quality: np.ndarray
+    look: Look
+    published: bool = False
+    # A published curve of a method that is measured, too.
+    twin: bool = False
+
+    def line(self) -> tuple[np.ndarray, np.ndarray]:
+        """The points that the line goes through: of measured curves the Pareto front."""
+        kept = np.argsort(self.rate) if self.published else pareto_front(self.rate, self.quality)
+        return self.rate[kept], self.quality[kept]
+
+
+def rate_quality_figure(
+    records: pd.DataFrame, metric: str, shown: Sequence[str] = (), published: pd.DataFrame | None = None
+) -> Figure:
     """Draws quality against bytes on the wire, a curve a method, the teacher's quality as a line.
 
-    Points off their curve's Pareto front are drawn without a line through them.
+    Points off their curve's Pareto front are drawn hollow, without a line through them. Published curves are dashed,
+    lighter and hollow; those of a measured method have its hue, and one entry of the legend in common.
 
     Args:
-        records: with the column `curve`; points of the method "teacher" give the line.
+        records: of the whole suite, with the column `curve`; those of the method "teacher" give lines.
         metric: the column of the quality, in percent.
+        shown: labels of the curves of this figure; empty: all.
+        published: points as `published_points` gives them.
     """
+    groups = curves(records)
+    measured = {label: curve for label, curve in groups.items() if not shown or label in shown}
+    styles = looks(first_records(groups), list(measured))
+    drawn = [_Curve(label, *_values(curve, metric), styles[label]) for label, curve in measured.items()]
+    behind = [] if published is None else _published_curves(published, metric, measured, styles)
+    lines = references(records, metric, list(measured))
     with paper_style():
-        figure = Figure(figsize=(COLUMN_INCHES, 0.8 * COLUMN_INCHES))
-        axes = figure.subplots()
-        taken: dict[str, int] = {}
-        for label, curve in curves(records).items():
-            _draw_curve(axes, label, curve, metric, look(identity(curve.iloc[0]), taken))
-        references = records.loc[records["method"] == REFERENCE_METHOD, metric]
-        for quality in references.unique():
-            axes.axhline(quality, color="#444444", linestyle=(0, (4, 2)), linewidth=0.8, label="Teacher", zorder=1)
-        axes.set_xscale("log")
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axes.xaxis.set_minor_formatter(NullFormatter())
-        axes.set_xlabel("Data size (bytes per image, log scale)")
-        axes.set_ylabel(METRIC_LABELS.get(metric, f"{metric} (%)"))
-        _limit_quality(axes, records[metric])
-        # Above the axes: curves of several methods leave no corner free.
-        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, columnspacing=1.2)
+        handles = _handles(drawn, behind, lines)
+        figure = Figure(figsize=(COLUMN_INCHES, _AXES_INCHES), layout="constrained")
+        legend, columns = _add_legend(figure, handles)
+        wide = len(drawn) + len(behind) > _COLUMN_CURVES or (columns == 1 and len(handles) > _ONE_COLUMN_LEGEND)
+        if wide:
+            legend.remove()
+            figure.set_figwidth(TEXT_INCHES)
+            legend, _ = _add_legend(figure, handles)
+        figure.set_figheight(_AXES_INCHES + legend.get_window_extent().height / figure.dpi)
+        _draw_panels(figure, [*behind, *drawn], lines, wide=wide)
+        figure.axes[0].set_ylabel(METRIC_LABELS.get(metric, f"{metric} (%)"))
+        if published is not None and behind:
+            _add_caption(figure, published)
         return figure
 
 
-def _draw_curve(axes: Axes, label: str, curve: pd.DataFrame, metric: str, looks: dict[str, Any]) -> None:
-    rate, quality = curve["bytes_mean"].to_numpy(), curve[metric].to_numpy()
-    front = pareto_front(rate, quality)
-    axes.plot(rate[front], quality[front], label=label, markeredgewidth=0, zorder=3, **looks)
-    off: Sequence[int] = [i for i in range(len(rate)) if i not in front]
-    axes.plot(rate[off], quality[off], linestyle="", fillstyle="none", markeredgewidth=0.7, zorder=2, **looks)
+def _values(points: pd.DataFrame, metric: str) -> tuple[np.ndarray, np.ndarray]:
+    return points["bytes_mean"].to_numpy(float), points[metric].to_numpy(float)
 
 
-def _limit_quality(axes: Axes, quality: pd.Series) -> None:
-    """Leaves out what is far below all that anybody would use, so that the rest can be told apart."""
-    best = quality.max()
-    low = max(quality.min(), best - _SHOWN_BELOW_BEST)
-    margin = 0.05 * max(best - low, 0.5)
-    axes.set_ylim(low - margin, min(best + 2 * margin, 100))
+def _published_curves(
+    published: pd.DataFrame, metric: str, measured: dict[str, pd.DataFrame], styles: dict[str, Look]
+) -> list[_Curve]:
+    """One curve for each label of the published points; a measured one of the same identity lends its look."""
+    lent = {identity(first): styles[label] for label, first in reversed(first_records(measured).items())}
+    groups = curves(published)
+    own = looks(first_records(groups), list(groups))
+    result = []
+    for label, first in first_records(groups).items():
+        look = lighter(lent.get(identity(first), own[label]))
+        result.append(
+            _Curve(label, *_values(groups[label], metric), look, published=True, twin=identity(first) in lent)
+        )
+    return result
+
+
+def _draw_panels(figure: Figure, drawn: Sequence[_Curve], lines: dict[str, float], *, wide: bool) -> None:
+    """One panel, or in a wide figure a second one with what is close to the best."""
+    panels = figure.subplots(1, 2 if wide else 1, squeeze=False)[0]
+    qualities = [curve.quality for curve in drawn]
+    low, high = quality_limits(qualities, lines.values(), _OVERVIEW, every_curve=True)
+    width = figure.get_figwidth() * 72 / len(panels) - _LABELS_POINTS
+    _draw(panels[0], drawn, lines, (low, high), width)
+    if wide:
+        close = quality_limits(qualities, lines.values(), min(_CLOSE_UP, (high - low) / 2), every_curve=False)
+        _draw(panels[1], drawn, lines, close, width)
+        for axes, title in zip(panels, ("(a) overview", "(b) close-up"), strict=True):
+            axes.set_title(title, loc="left", fontsize=_TYPE_SIZE, pad=3)
+
+
+def _draw(
+    axes: Axes, drawn: Sequence[_Curve], lines: dict[str, float], limits: tuple[float, float], width: float
+) -> None:
+    for curve in drawn:
+        _draw_curve(axes, curve)
+    for quality in lines.values():
+        axes.axhline(quality, **_REFERENCE)
+    axes.set_ylim(*limits)
+    rates = np.concatenate(
+        [
+            *(shown_rates(*curve.line(), limits[0]) for curve in drawn),
+            *(curve.rate[curve.quality >= limits[0]] for curve in drawn),
+        ]
+    )
+    set_rate_axis(axes, rates.min(), rates.max(), width, _TYPE_SIZE)
+
+
+def _draw_curve(axes: Axes, curve: _Curve) -> None:
+    style = curve.look.plot_arguments()
+    if curve.published:
+        axes.plot(*curve.line(), label=curve.label, zorder=2, **_HOLLOW, **style)
+        return
+    axes.plot(*curve.line(), label=curve.label, markeredgewidth=0, zorder=4, **style)
+    off = np.setdiff1d(np.arange(len(curve.rate)), pareto_front(curve.rate, curve.quality))
+    axes.plot(curve.rate[off], curve.quality[off], zorder=3, **_HOLLOW, **(style | {"linestyle": ""}))
+
+
+def _handles(drawn: Sequence[_Curve], behind: Sequence[_Curve], lines: dict[str, float]) -> list[Line2D]:
+    """Entries of the legend; published curves of measured methods share one."""
+    handles = [Line2D([], [], label=c.label, markeredgewidth=0, **c.look.plot_arguments()) for c in drawn]
+    handles += [Line2D([], [], label=label, **_REFERENCE) for label in lines]
+    shared = [_Curve("Published, in the same hue", np.array([]), np.array([]), lighter(Look("#000000", "o")))]
+    for curve in [*(shared if any(c.twin for c in behind) else []), *(c for c in behind if not c.twin)]:
+        handles.append(Line2D([], [], label=curve.label, **_HOLLOW, **curve.look.plot_arguments()))
+    return handles
+
+
+def _add_legend(figure: Figure, handles: list[Line2D]) -> tuple[Legend, int]:
+    """Above the axes, because curves of several methods leave no corner free; as many columns as fit."""
+    for columns in range(min(6, len(handles)), 0, -1):
+        legend = figure.legend(handles=handles, loc="outside upper center", ncols=columns)
+        if columns == 1 or legend.get_window_extent().width <= figure.bbox.width:
+            break
+        legend.remove()
+    return legend, columns
+
+
+def _add_caption(figure: Figure, published: pd.DataFrame) -> None:
+    """Says below the axes where the published points are from."""
+    teachers = ", ".join(dict.fromkeys(published["teacher"]))
+    text = f"Dashed: published ({teachers}): {'; '.join(citations(published))}"
+    width = int(figure.get_figwidth() * _CAPTION_CHARACTERS_PER_INCH)
+    figure.supxlabel(fill(text, width), fontsize=_SMALL_TYPE_SIZE, color="#444444")

@@ -1,13 +1,17 @@
-"""Tables of measured points, as Markdown and CSV."""
+"""Tables of measured points and of what follows from them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from sc2bench.report.bjontegaard import NoOverlap, bd_rate
-from sc2bench.report.pareto import bytes_at_quality
+from sc2bench.report.bjontegaard import NoOverlap, bd_quality, bd_rate
+from sc2bench.report.pareto import bytes_at_quality, pareto_front
 
 REFERENCE_METHOD = "teacher"
+# Qualities below the teacher's, in points, at which curves are compared.
+BELOW_TEACHER = (2, 1)
 
 
 def points_table(records: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -38,41 +42,54 @@ def points_table(records: pd.DataFrame, metric: str) -> pd.DataFrame:
     return records[list(columns)].rename(columns=columns)
 
 
-def summary_table(records: pd.DataFrame, metric: str, anchor: str | None) -> pd.DataFrame:
-    """A row a curve: its ranges, and its Bjontegaard delta rate against the anchor.
+def summary_table(records: pd.DataFrame, metric: str, anchor: str | None) -> tuple[pd.DataFrame, list[str]]:
+    """A row a curve: its ranges, its bytes near the teacher's quality, and its Bjontegaard deltas to the anchor.
 
     Args:
         records: with the column `curve`.
         metric: the column of the quality.
         anchor: label of the curve that is compared with; `None` leaves the comparison out.
+
+    Returns:
+        The table, and a sentence for each delta that can't be given.
     """
-    rows = []
-    for label, curve in curves(records).items():
-        row = {
+    groups = curves(records)
+    joint = _joint_front(records, metric)
+    rows, notes = [], []
+    for label, curve in groups.items():
+        row: dict[str, object] = {
             "Curve": label,
             "Points": len(curve),
+            "On the joint front": int(joint[curve.index].sum()),
             "Bytes": _span(curve["bytes_mean"], ".0f"),
             f"{metric} [%]": _span(curve[metric], ".2f"),
         }
-        if anchor is not None:
-            row |= _delta(curves(records).get(anchor), curve, metric, anchor)
+        row |= _near_teacher(records, curve, metric)
+        if anchor in groups and label != anchor:
+            deltas, reasons = _deltas(groups[anchor], curve, metric)
+            row |= deltas
+            notes += [f"{label}: {reason}" for reason in reasons]
         rows.append(row)
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows), notes
 
 
 def equal_quality_table(records: pd.DataFrame, metric: str, anchor: str) -> pd.DataFrame:
-    """For each point of the anchor the bytes that every curve needs for its quality; empty where out of range."""
+    """A row a curve: the bytes that it needs for the quality of each point of the anchor; empty where out of range.
+
+    Args:
+        records: with the column `curve`.
+        metric: the column of the quality.
+        anchor: label of the curve whose qualities head the columns.
+    """
     groups = curves(records)
+    values = {label: (curve["bytes_mean"].to_numpy(), curve[metric].to_numpy()) for label, curve in groups.items()}
+    rate, quality = values[anchor]
     rows = []
-    for _, point in groups[anchor].iterrows():
-        row = {
-            f"{anchor} {point['rate_knob']}": point["rate"],
-            f"{metric} [%]": point[metric],
-            anchor: point["bytes_mean"],
-        }
-        for label, curve in groups.items():
-            if label != anchor:
-                row[label] = bytes_at_quality(curve["bytes_mean"].to_numpy(), curve[metric].to_numpy(), point[metric])
+    for label in [anchor, *(label for label in groups if label != anchor)]:
+        row: dict[str, object] = {"Curve": label}
+        for point in pareto_front(rate, quality):
+            name = f"{quality[point]:.2f} %"
+            row[name] = float(rate[point]) if label == anchor else bytes_at_quality(*values[label], quality[point])
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -83,47 +100,60 @@ def curves(records: pd.DataFrame) -> dict[str, pd.DataFrame]:
     return {str(label): curve for label, curve in rated.groupby("curve", sort=False)}
 
 
-def to_markdown(table: pd.DataFrame, formats: Mapping[str, str] | None = None) -> str:
-    """A table in GitHub's Markdown, numbers to the right.
-
-    Args:
-        table: any frame; missing values are left empty.
-        formats: for each column how numbers are written, `.1f` if it is not named.
-    """
-    formats = formats or {}
-    cells = [
-        [_cell(value, formats.get(name, ".1f")) for name, value in row.items()] for row in table.to_dict("records")
-    ]
-    numeric = [pd.api.types.is_numeric_dtype(table[name]) for name in table]
-    rule = ["---:" if right else "---" for right in numeric]
-    return "\n".join(_line(row) for row in [list(map(str, table.columns)), rule, *cells]) + "\n"
+def references(records: pd.DataFrame, metric: str, shown: Sequence[str]) -> dict[str, float]:
+    """The qualities of the teachers that belong to the shown curves, by label; of all, if no curve is shown."""
+    teachers = set(records.loc[records["curve"].isin(shown), "teacher"])
+    found = records[records["method"] == REFERENCE_METHOD]
+    if teachers:
+        found = found[found["teacher"].isin(teachers)]
+    return {str(label): float(curve[metric].iloc[0]) for label, curve in found.groupby("curve", sort=False)}
 
 
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+def _joint_front(records: pd.DataFrame, metric: str) -> pd.Series:
+    """Whether a point is beaten by no point of any curve of the same teacher, for each record with a rate."""
+    rated = records[records["method"] != REFERENCE_METHOD]
+    front = pd.Series(False, index=rated.index)
+    for _, group in rated.groupby("teacher"):
+        kept = pareto_front(group["bytes_mean"].to_numpy(), group[metric].to_numpy())
+        front[group.index[kept]] = True
+    return front
 
 
-def _cell(value: object, form: str) -> str:
-    if value is None or value != value:
-        return ""
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return format(value, form)
-    return str(value)
+def _near_teacher(records: pd.DataFrame, curve: pd.DataFrame, metric: str) -> dict[str, str]:
+    """The bytes for a quality that is some points below the teacher's; empty where the curve does not reach it."""
+    row = {}
+    of_teacher = references(records, metric, [curve["curve"].iloc[0]])
+    rate, quality = curve["bytes_mean"].to_numpy(), curve[metric].to_numpy()
+    for below in BELOW_TEACHER if of_teacher else ():
+        wanted = max(of_teacher.values()) - below
+        needed = bytes_at_quality(rate, quality, wanted)
+        cell = "" if needed is None else f"{needed:.1f}"
+        if wanted < quality[np.argmin(rate)]:
+            # The curve starts above: it needs no more than its smallest rate.
+            cell = f"<= {rate.min():.1f}"
+        row[f"Bytes, teacher - {below}"] = cell
+    return row
+
+
+def _deltas(anchor: pd.DataFrame, curve: pd.DataFrame, metric: str) -> tuple[dict[str, object], list[str]]:
+    """Both deltas with the ranges that they cover, or why there is none."""
+    values = [frame[name].to_numpy() for frame in (anchor, curve) for name in ("bytes_mean", metric)]
+    kinds: tuple[tuple[str, str, Callable[..., Any], str], ...] = (
+        ("BD rate [%]", f"over {metric} [%]", bd_rate, ".2f"),
+        (f"BD {metric} [points]", "over bytes", bd_quality, ".0f"),
+    )
+    row: dict[str, object] = {}
+    reasons: list[str] = []
+    for column, where, function, form in kinds:
+        try:
+            delta, (low, high) = function(*values)
+            row |= {column: delta, where: f"{low:{form}} ... {high:{form}}"}
+        except NoOverlap as error:
+            row |= {column: None, where: ""}
+            reasons.append(f"no {column.split(' [')[0]}, because {error}")
+    return row, reasons
 
 
 def _span(values: pd.Series, form: str) -> str:
     low, high = format(values.min(), form), format(values.max(), form)
     return low if low == high else f"{low} ... {high}"
-
-
-def _delta(reference: pd.DataFrame | None, curve: pd.DataFrame, metric: str, anchor: str) -> dict[str, object]:
-    """The delta rate with the qualities that it covers, or why there is none."""
-    column, where = f"BD rate against {anchor} [%]", f"over {metric} [%]"
-    if reference is None:
-        return {column: None, where: f"{anchor} is not measured"}
-    values = [frame[name].to_numpy() for frame in (reference, curve) for name in ("bytes_mean", metric)]
-    try:
-        delta, (low, high) = bd_rate(*values)
-    except NoOverlap as error:
-        return {column: None, where: str(error)}
-    return {column: delta, where: f"{low:.2f} ... {high:.2f}"}
