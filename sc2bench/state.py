@@ -1,5 +1,6 @@
 """Weights of modules as safetensors files: saved once for each shared tensor, loaded strictly."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -63,6 +64,11 @@ def load_state(module: nn.Module, state: dict[str, Tensor], source: object) -> N
             module.load_state_dict(state, strict=False)
         except RuntimeError as error:
             wrong = [line.strip() for line in str(error).splitlines()[1:]]
+    refuse(module, wrong, source)
+
+
+def refuse(module: nn.Module, wrong: Collection[str], source: object) -> None:
+    """Raises `CheckpointError` that lists what is wrong with a module's weights, if anything is."""
     if wrong:
         listed = "; ".join(sorted(wrong)[:_LISTED])
         more = f"; and {len(wrong) - _LISTED} more" if len(wrong) > _LISTED else ""

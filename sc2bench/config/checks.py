@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sc2bench.config.schemas import RunConfig
+from sc2bench.config.schemas import RunConfig, TeacherConfig
 from sc2bench.errors import ConfigError, nearest
-from sc2bench.registry import AUGMENTATIONS, DATASETS, LOSSES, METHODS, TASKS, TEACHERS
+from sc2bench.registry import AUGMENTATIONS, DATASETS, LOSSES, METHODS, TASKS, TEACHER_LIBRARIES, TEACHERS
 
 SCHEDULES = ("constant", "one_cycle", "cosine", "polynomial", "multi_step")
 OPTIMIZERS = ("adam", "adamw", "sgd")
@@ -23,7 +23,7 @@ def check(config: RunConfig) -> None:
     # The crop of a smaller image would have black margins.
     _at_least("task.resize", config.task.resize, config.task.crop or 1)
     _one_of("task.interpolation", config.task.interpolation, INTERPOLATIONS)
-    _known("teacher.name", config.teacher.name, TEACHERS)
+    _check_teacher(config.teacher)
     _one_of("mixed_precision", config.mixed_precision, PRECISIONS)
     _one_of("evaluation.split", config.evaluation.split, ("train", "validation", "test"))
     _at_least("evaluation.batch_size", config.evaluation.batch_size, 1)
@@ -53,6 +53,14 @@ def check(config: RunConfig) -> None:
     knob = METHODS[config.method.name].rate_knob
     if knob is not None and config.rate is None:
         raise ConfigError(f"rate: method '{config.method.name}' needs one; add rate=VALUE (its {knob})")
+
+
+def _check_teacher(config: TeacherConfig) -> None:
+    if not config.library:
+        _known("teacher.name", config.name, TEACHERS)
+        return
+    _known("teacher.library", config.library, TEACHER_LIBRARIES)
+    TEACHER_LIBRARIES[config.library].check(config)
 
 
 def _known(key: str, name: str, registry: Any) -> None:

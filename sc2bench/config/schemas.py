@@ -24,10 +24,16 @@ class TaskConfig:
 
 @dataclass
 class TeacherConfig:
-    """The reference model. `weights`: "packaged", "random", or the path of a safetensors file."""
+    """The reference model.
+
+    `library`: "" for a model that is registered here; "torchvision" or "timm": `name` is that library's own.
+    `weights`: "packaged" (of a model registered here), "random", the path of a file (.safetensors, .pth, .pt); of a
+    library also its own names ("DEFAULT", "IMAGENET1K_V1", ...; "pretrained", "ra3_in1k", ...) and hf-hub:owner/name.
+    """
 
     name: str = "???"
     weights: str = "packaged"
+    library: str = ""
 
 
 @dataclass

@@ -1,0 +1,18 @@
+"""Reference models, whose knowledge split models take over: our own, torchvision's and timm's."""
+
+from sc2bench.teachers.base import Preprocess, Teacher
+from sc2bench.teachers.fashion_resnet import fashion_resnet, small_resnet
+from sc2bench.teachers.files import TRAINED_PREFIX, read_weights
+from sc2bench.teachers.load import WEIGHTS, load_teacher, teacher_downloads
+
+__all__ = [
+    "TRAINED_PREFIX",
+    "WEIGHTS",
+    "Preprocess",
+    "Teacher",
+    "fashion_resnet",
+    "load_teacher",
+    "read_weights",
+    "small_resnet",
+    "teacher_downloads",
+]

@@ -1,0 +1,60 @@
+"""Teachers from their configuration."""
+
+from pathlib import Path
+
+import torch
+
+from sc2bench.config import TeacherConfig
+from sc2bench.errors import ConfigError
+from sc2bench.registry import TEACHER_LIBRARIES, TEACHERS
+from sc2bench.state import load_state
+from sc2bench.teachers.base import Teacher
+from sc2bench.teachers.files import TRAINED_PREFIX, read_weights
+
+WEIGHTS = Path(__file__).parent.parent / "weights"
+
+
+def load_teacher(config: TeacherConfig, classes: int | None = None) -> Teacher:
+    """Builds a teacher and loads its weights.
+
+    Random weights of a library's model depend on nothing but the seed that was set last, so that all teachers of one
+    run are the same.
+
+    Args:
+        config: `weights` may also be the final weights of a run that trained the teacher.
+        classes: of the data set; a library's model with random weights, or with those of a file, is built for so many.
+
+    Raises:
+        CheckpointError: the weights are missing, unreadable or don't fit, or they can't be downloaded.
+        ConfigError: no such model or weights, or weights for another number of classes.
+    """
+    if config.library:
+        teacher = TEACHER_LIBRARIES[config.library].load(config, classes)
+    else:
+        teacher = _registered(config, classes)
+    return teacher.to(memory_format=torch.channels_last)
+
+
+def teacher_downloads(config: TeacherConfig) -> list[str]:
+    """The addresses of what `load_teacher` would download; empty if all is here already.
+
+    Raises:
+        ConfigError: no such model or weights.
+    """
+    return TEACHER_LIBRARIES[config.library].downloads(config) if config.library else []
+
+
+def _registered(config: TeacherConfig, classes: int | None) -> Teacher:
+    teacher: Teacher = TEACHERS[config.name]()
+    *_, last = teacher.chain.children()
+    own = getattr(last, "out_features", classes)
+    if classes is not None and own != classes:
+        raise ConfigError(
+            f"teacher.name: '{config.name}' has {own} classes, but the data set has {classes}; choose another teacher"
+        )
+    if config.weights != "random":
+        packaged = config.weights == "packaged"
+        path = WEIGHTS / f"{config.name}.safetensors" if packaged else Path(config.weights)
+        state = {key.removeprefix(TRAINED_PREFIX): value for key, value in read_weights(path).items()}
+        load_state(teacher, state, path)
+    return teacher

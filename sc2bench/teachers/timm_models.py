@@ -1,0 +1,139 @@
+"""Teachers from timm, with its names of models and tags of weights."""
+
+import sys
+from typing import Any
+
+from torch import Tensor, nn
+
+from sc2bench.chain import as_chain
+from sc2bench.config import TeacherConfig
+from sc2bench.errors import ConfigError
+from sc2bench.registry import TEACHER_LIBRARIES
+from sc2bench.teachers.base import Preprocess, Teacher
+from sc2bench.teachers.library import (
+    HUB,
+    HUB_FILES,
+    Library,
+    check_name,
+    downloading,
+    fetch_from_hub,
+    hub_address,
+    in_hub_cache,
+    in_url_cache,
+    is_file,
+)
+
+
+class Timm(Library):
+    """Classifiers of timm.
+
+    `name` may carry a tag ("tf_efficientnet_l2.ns_jft_in1k") or be a name of timm's past ("tf_efficientnet_l2_ns");
+    `weights` are "pretrained" or a tag.
+    """
+
+    name = "timm"
+
+    # timm takes a second to import, so it is imported where it is asked for.
+
+    def check(self, config: TeacherConfig) -> None:
+        """Looks the model and the weights up."""
+        import timm
+        from timm.models import get_arch_pretrained_cfgs
+
+        architecture, tag = _split(config.name)
+        check_name("teacher.name", "timm model", architecture, timm.list_models())
+        tags = [full.partition(".")[2] for full in get_arch_pretrained_cfgs(architecture)]
+        if tag:
+            check_name("teacher.name", f"tag of timm's {architecture}", tag, tags)
+        if config.weights.startswith(HUB):
+            hub_address(config.weights, "")
+        elif not is_file(config.weights):
+            known = ["random", "pretrained", *tags]
+            check_name("teacher.weights", f"weights of timm's {architecture}", config.weights, known)
+            if tag and config.weights in tags and config.weights != tag:
+                raise ConfigError(
+                    f"teacher.weights: '{config.weights}' contradicts the tag of teacher.name, '{tag}'; leave one out"
+                )
+            if config.weights != "random" and not self._settings(config).has_weights:
+                raise ConfigError(f"teacher.weights: timm has no weights of {config.name}; choose random, or a file")
+
+    def build(self, config: TeacherConfig, classes: int | None) -> nn.Module:
+        """Builds the model for images as large as its weights want them."""
+        import timm
+
+        return timm.create_model(self._full_name(config), num_classes=classes)
+
+    def adapt(self, model: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Applies what timm itself applies to files of a family's first publications."""
+        convert = getattr(sys.modules[type(model).__module__], "checkpoint_filter_fn", None)
+        return convert(state, model) if convert else state
+
+    def pretrained(self, config: TeacherConfig) -> nn.Module:
+        """Downloads the weights, or takes them from the cache of the hub or of PyTorch."""
+        import timm
+
+        settings = self._settings(config)
+        if settings.hf_hub_id and not settings.hf_hub_filename:
+            file = {"file": str(fetch_from_hub(settings.hf_hub_id)), "custom_load": False}
+            return timm.create_model(self._full_name(config), pretrained=True, pretrained_cfg_overlay=file)
+        with downloading(self.address(config)[0]):
+            return timm.create_model(self._full_name(config), pretrained=True)
+
+    def from_hub(self, config: TeacherConfig, classes: int | None) -> nn.Module:
+        """Builds the model that a repository of the hub describes, with its weights."""
+        import timm
+
+        with downloading(hub_address(config.weights, HUB_FILES[0])):
+            model: Any = timm.create_model(config.weights, pretrained=True)
+        found = model.pretrained_cfg["architecture"]
+        if found != _split(config.name)[0]:
+            raise ConfigError(f"teacher.name: {config.weights} is a {found}, not a {config.name}; name it so")
+        if classes is not None and model.num_classes != classes:
+            raise ConfigError(
+                f"teacher.weights: {config.weights} has {model.num_classes} classes, but the data set has {classes}; "
+                "choose other weights"
+            )
+        return model
+
+    def classes(self, config: TeacherConfig) -> int:
+        """Of the data set that the model was trained with last."""
+        return self._settings(config).num_classes
+
+    def teacher(self, config: TeacherConfig, model: nn.Module) -> Teacher:
+        """Normalizes as the model's own settings say."""
+        settings: Any = model.pretrained_cfg
+        channels, height, width = settings["input_size"]
+        preprocess = Preprocess(settings["mean"], settings["std"])
+        resize = int(height / settings["crop_pct"])
+        return Teacher(preprocess, as_chain(model), (channels, height, width), resize, settings["interpolation"])
+
+    def address(self, config: TeacherConfig) -> tuple[str, bool]:
+        """The hub has most of timm's weights; some lie elsewhere."""
+        settings = self._settings(config)
+        if settings.hf_hub_id:
+            names = (settings.hf_hub_filename,) if settings.hf_hub_filename else HUB_FILES
+            return hub_address(settings.hf_hub_id, names[0]), in_hub_cache(settings.hf_hub_id, names)
+        return settings.url, in_url_cache(settings.url)
+
+    def _settings(self, config: TeacherConfig) -> Any:
+        import timm
+
+        return timm.get_pretrained_cfg(self._full_name(config))
+
+    def _full_name(self, config: TeacherConfig) -> str:
+        """The architecture with the tag that the name or the weights ask for, if any."""
+        architecture, tag = _split(config.name)
+        other = is_file(config.weights) or config.weights.startswith(HUB) or config.weights in ("random", "pretrained")
+        tag = tag if other else config.weights
+        return f"{architecture}.{tag}" if tag else architecture
+
+
+def _split(name: str) -> tuple[str, str]:
+    """The architecture and the tag of a name, of today or of timm's past."""
+    from timm.models import get_deprecated_models
+
+    architecture, _, tag = (get_deprecated_models().get(name) or name).partition(".")
+    return architecture, tag
+
+
+TEACHER_LIBRARIES.register("timm")(Timm())
