@@ -76,7 +76,11 @@ def test_script_of_a_task_is_the_same_run(tiny, tmp_path):
 
 def test_list_names_what_there_is(capsys):
     for arguments, expected in (
-        (["list", "method"], "method: channel_reduction, end_to_end, entropic_student, entropy_bottleneck, input_codec, teacher\n"),
+        (
+            ["list", "method"],
+            "method: channel_reduction, end_to_end, entropic_student, entropy_bottleneck, input_codec, "
+            "neural_input_codec, teacher\n",
+        ),
         (["suite", "list"], "embedded\nquickstart\n"),
     ):
         with pytest.raises(SystemExit):

@@ -19,11 +19,12 @@ class FactorizedPrior(LatentCodec):
 
     Args:
         channels: of the latents.
+        model: an entropy bottleneck to take over; a new one if `None`.
     """
 
-    def __init__(self, channels: int):
+    def __init__(self, channels: int, model: EntropyBottleneck | None = None):
         super().__init__()
-        self.model = EntropyBottleneck(channels)
+        self.model = EntropyBottleneck(channels) if model is None else model
 
     def forward(self, latents: Tensor) -> tuple[Tensor, Tensor]:
         """Noise in training mode, rounding in evaluation mode; see `LatentCodec.forward`."""

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from sc2bench.config import MethodConfig, RunConfig
-from sc2bench.entropy import LatentDecoder
+from sc2bench.entropy import LatentDecoder, Shape
+from sc2bench.errors import ConfigError
 from sc2bench.packet import Packet, SessionHeader, fingerprint
 from sc2bench.registry import METHODS
 from sc2bench.state import unique_state
@@ -47,7 +48,7 @@ class SplitModel(nn.Module):
     """
 
     config_class: ClassVar[type[MethodConfig]] = MethodConfig
-    rate_knob: ClassVar[str | None] = None
+    rate_knob: str | None = None
 
     def __init__(self, device: DeviceHalf, server: ServerHalf, shape: Sequence[int]):
         super().__init__()
@@ -136,3 +137,21 @@ def build_model(config: RunConfig, teacher: Teacher, image_shape: tuple[int, int
         if isinstance(module, LatentDecoder):
             module.checked = model.checksum
     return model.to(memory_format=torch.channels_last).eval()
+
+
+@torch.no_grad()
+def output_shape(module: nn.Module, inputs: Tensor, what: str) -> Shape:
+    """The shape of one sample of a module's output; raises `ConfigError` if the inputs are too small for it.
+
+    Args:
+        module: put in evaluation mode.
+        inputs: one sample, (1, ...).
+        what: how errors name the module.
+    """
+    try:
+        return tuple(module.eval()(inputs).shape[1:])
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(
+            f"{what} can't take inputs of shape {tuple(inputs.shape[1:])} ({reason}); use larger images or another one"
+        ) from error

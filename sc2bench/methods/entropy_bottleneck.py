@@ -13,7 +13,8 @@ from torch import nn
 from sc2bench.chain import cut
 from sc2bench.config import MethodConfig, RunConfig
 from sc2bench.entropy import FactorizedPrior
-from sc2bench.methods.latent import LatentDevice, LatentModel, LatentServer, output_shape
+from sc2bench.methods.base import output_shape
+from sc2bench.methods.latent import LatentDevice, LatentModel, LatentServer
 from sc2bench.registry import METHODS
 from sc2bench.teachers import Teacher
 

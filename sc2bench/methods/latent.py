@@ -11,7 +11,7 @@ from sc2bench.bottlenecks import Bottleneck
 from sc2bench.chain import Chain, cut
 from sc2bench.entropy import Coded, CodingError, LatentCodec, LatentDecoder, Shape
 from sc2bench.errors import ConfigError
-from sc2bench.methods.base import DeviceHalf, Outputs, ServerHalf, SplitModel
+from sc2bench.methods.base import DeviceHalf, Outputs, ServerHalf, SplitModel, output_shape
 from sc2bench.packet import Packet, PacketError, SessionHeader
 from sc2bench.registry import BOTTLENECKS
 from sc2bench.teachers import Teacher
@@ -104,7 +104,7 @@ class LatentModel(SplitModel):
             result |= {"bits": bits, "auxiliary_loss": self.device.prior.auxiliary_loss()}
         return result
 
-    @torch.inference_mode()
+    @torch.no_grad()  # CompressAI's masked convolution writes to its weights, which inference mode would freeze
     def estimate_bits(self, images: Tensor) -> Tensor | None:
         """The prior's estimate for uint8 images (N, C, H, W), before tables and coding: float, (N,)."""
         return self.device.prior(self.device(images))[1]
@@ -131,24 +131,6 @@ class LatentModel(SplitModel):
 
     def _agreements(self) -> tuple[bytes, ...]:
         return (self.device.prior.probe(),)
-
-
-@torch.no_grad()
-def output_shape(module: nn.Module, inputs: Tensor, what: str) -> Shape:
-    """The shape of one sample of a module's output; raises `ConfigError` if the inputs are too small for it.
-
-    Args:
-        module: put in evaluation mode.
-        inputs: one sample, (1, ...).
-        what: how errors name the module.
-    """
-    try:
-        return tuple(module.eval()(inputs).shape[1:])
-    except (RuntimeError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError(
-            f"{what} can't take inputs of shape {tuple(inputs.shape[1:])} ({reason}); use larger images or another one"
-        ) from error
 
 
 class _Quantized(nn.Module):

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from sc2bench import processes
 from sc2bench.config import StageConfig
 from sc2bench.methods import Outputs
 from sc2bench.registry import LOSSES
@@ -41,7 +42,8 @@ class Loss:
 
     Attributes:
         function: gives the term, a scalar.
-        needs: of "teacher" (its outputs), "features" (a list of stages) and "bits" (a prior), what it can't do without.
+        needs: of "teacher" (its outputs), "features" (a list of stages), "bits" (a prior) and "distortion" (a decoded
+            image), what it can't do without.
     """
 
     function: Callable[[Step], Tensor]
@@ -85,6 +87,12 @@ def rate(step: Step) -> Tensor:
     return step.outputs["bits"].mean()
 
 
+@register_loss("distortion", "distortion")
+def distortion(step: Step) -> Tensor:
+    """Mean squared error of the pixels, in squared levels of 8 bits."""
+    return step.outputs["distortion"].mean()
+
+
 @register_loss("kd", "teacher")
 def kd(step: Step) -> Tensor:
     """Knowledge distillation (Hinton et al. 2015): alpha CE + (1 - alpha) T^2 KL."""
@@ -105,5 +113,17 @@ def _feature_errors(step: Step, relative: bool) -> Tensor:
     for name in step.stage.features:
         target = step.teacher_features[name].float()
         error = (step.outputs["features"][name].float() - target).square().sum()
-        terms.append(100 * error / target.square().sum() if relative else error / len(target))
+        terms.append(100 * error / _share_of_energy(target) if relative else error / len(target))
     return torch.stack(terms).sum()
+
+
+def _share_of_energy(target: Tensor) -> Tensor:
+    """The squares of features, summed over this process's samples; of several processes, what that is on average.
+
+    So a batch that processes share has the same loss, the mean of theirs, as in a single process.
+    """
+    energy = target.square().sum()
+    if processes.count() == 1:
+        return energy
+    whole, samples = processes.summed(torch.stack([energy, energy.new_tensor(len(target))]))
+    return whole * len(target) / samples

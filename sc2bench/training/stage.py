@@ -116,6 +116,8 @@ def _check_features(name: str, config: StageConfig, model: SplitModel, teacher: 
             raise ConfigError(f"{name}.features: empty, but loss '{loss}' compares features; list at least one stage")
         if "bits" in needs and "bits" not in outputs:
             raise ConfigError(f"{name}.losses: '{loss}' needs a prior, and this method has none; leave it out")
+        if "distortion" in needs and "distortion" not in outputs:
+            raise ConfigError(f"{name}.losses: '{loss}' needs a decoded image, and this method has none; leave it out")
 
 
 def _parameter_groups(name: str, config: StageConfig, model: SplitModel) -> list[dict]:
