@@ -2,11 +2,13 @@
 
 Layout, all numbers big-endian, a varint being 7 bits a byte, least significant first:
 
-    session header  magic "SC2B" | version (1) | flags (1) | fingerprint (8) | varint length + shape | CRC-32 (4)
+    session header  magic "SC2B" | version (1) | flags (1) | fingerprint (8) | varint length + shape
+                    | [varint length + shared bytes] | CRC-32 (4)
     packet          varint length of the rest | [varint length of side information | side information] | payload
                     | [CRC-32 (4)]
 
-The flags say whether packets carry side information and a checksum. The checksum covers the whole packet before it.
+The flags say whether packets carry side information and a checksum, and whether the header has shared bytes; without
+any, it is as it was before they existed. A checksum covers all that stands before it.
 """
 
 import hashlib
@@ -24,8 +26,11 @@ CRC_BYTES = 4
 # No packet is larger, so a damaged length can't make a receiver reserve more.
 MAX_PACKET_BYTES = 1 << 26
 MAX_DIMENSIONS = 8
+# Coding tables take hundreds of bytes; a receiver reserves no more than this for what a session shares.
+MAX_SHARED_BYTES = 1 << 16
 _MAX_VARINT_BYTES = 5
-_SIDE_INFO_FLAG, _CHECKSUM_FLAG = 1, 2
+_MAX_HEADER_BYTES = 256 + MAX_SHARED_BYTES
+_SIDE_INFO_FLAG, _CHECKSUM_FLAG, _SHARED_FLAG = 1, 2, 4
 
 
 class PacketError(Sc2benchError):
@@ -41,18 +46,23 @@ class SessionHeader:
         shape: fixed shape of one sample's symbols or image; empty if it varies.
         has_side_info: whether packets carry side information.
         checksum: whether packets end in a CRC-32.
+        shared: what the payloads leave out because it is the same for all, such as a codec's tables.
     """
 
     fingerprint: bytes
     shape: tuple[int, ...] = ()
     has_side_info: bool = False
     checksum: bool = False
+    shared: bytes = b""
 
     def to_bytes(self) -> bytes:
-        """The header as it is sent."""
-        flags = _SIDE_INFO_FLAG * self.has_side_info | _CHECKSUM_FLAG * self.checksum
+        """The header as it is sent; raises `PacketError` for more than `MAX_SHARED_BYTES` shared bytes."""
+        if len(self.shared) > MAX_SHARED_BYTES:
+            raise PacketError(f"a session shares at most {MAX_SHARED_BYTES} bytes, not {len(self.shared)}")
+        flags = _SIDE_INFO_FLAG * self.has_side_info | _CHECKSUM_FLAG * self.checksum | _SHARED_FLAG * bool(self.shared)
         shape = b"".join(_varint(size) for size in (len(self.shape), *self.shape))
-        content = MAGIC + bytes((VERSION, flags)) + self.fingerprint + shape
+        shared = _varint(len(self.shared)) + self.shared if self.shared else b""
+        content = MAGIC + bytes((VERSION, flags)) + self.fingerprint + shape + shared
         return content + _crc(content)
 
     @classmethod
@@ -80,10 +90,15 @@ class SessionHeader:
         for _ in range(dimensions):
             size, at = _read_varint(content, at)
             shape.append(size)
-        if at != len(content) or flags & ~(_SIDE_INFO_FLAG | _CHECKSUM_FLAG):
+        shared = b""
+        if flags & _SHARED_FLAG:
+            length, at = _read_varint(content, at)
+            shared, at = content[at : at + length], at + length
+        known = _SIDE_INFO_FLAG | _CHECKSUM_FLAG | _SHARED_FLAG
+        if at != len(content) or flags & ~known or bool(shared) != bool(flags & _SHARED_FLAG):
             raise PacketError("the session header has content that this version does not know")
         fingerprint = content[start - FINGERPRINT_BYTES : start]
-        return cls(fingerprint, tuple(shape), bool(flags & _SIDE_INFO_FLAG), bool(flags & _CHECKSUM_FLAG))
+        return cls(fingerprint, tuple(shape), bool(flags & _SIDE_INFO_FLAG), bool(flags & _CHECKSUM_FLAG), shared)
 
     def require(self, other: "SessionHeader") -> None:
         """Raises `PacketError` unless `other`, a received header, belongs to the same model and tables."""
@@ -93,7 +108,9 @@ class SessionHeader:
                 f"{self.fingerprint.hex()}; load the same checkpoint on both sides"
             )
         if other != self:
-            raise PacketError(f"the session's options {other} differ from this model's, {self}")
+            raise PacketError(
+                f"the session's options {other} differ from this model's, {self}; use the same configuration"
+            )
 
 
 @dataclass(frozen=True)
@@ -173,7 +190,7 @@ def read_session(stream: BinaryIO) -> tuple[SessionHeader, Iterator[Packet]]:
     Raises:
         PacketError: here for the header, while iterating for the packets.
     """
-    data = _read_block(stream, bound=256)
+    data = _read_block(stream, _MAX_HEADER_BYTES)
     if data is None:
         raise PacketError("the stream is empty")
     header = SessionHeader.from_bytes(data[1])

@@ -1,15 +1,17 @@
 """What an image codec is."""
 
+import importlib
 import os
+import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
-from sc2bench.errors import ConfigError
+from sc2bench.errors import ConfigError, nearest
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -18,18 +20,26 @@ B = TypeVar("B")
 class ImageCodec(ABC):
     """Codes single images; subclasses implement `encode_image` and `decode_image`.
 
+    Attributes:
+        option_choices: what can be chosen for each option, its default first; an empty tuple lets any text pass
+            and makes the default "".
+        local_options: the options that say where things lie on a machine and change no coded byte.
+
     Args:
         quality: the codec's own knob.
+        options: texts, by the names in `option_choices`.
 
     Raises:
-        ConfigError: a quality outside `quality_range`.
+        ConfigError: a quality outside `quality_range`, an unknown option, or an unknown choice.
     """
 
     name: ClassVar[str]
     quality_range: ClassVar[tuple[float, float] | None]
     mime: ClassVar[str] = ""
+    option_choices: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    local_options: ClassVar[tuple[str, ...]] = ()
 
-    def __init__(self, quality: float | None = None):
+    def __init__(self, quality: float | None = None, **options: str):
         if self.quality_range is not None:
             low, high = self.quality_range
             if quality is None or not low <= quality <= high:
@@ -37,6 +47,36 @@ class ImageCodec(ABC):
                     f"codec '{self.name}' can't code at quality {quality}; give rate={low:g} ... {high:g}"
                 )
         self.quality = quality
+        self.options = self._checked(options)
+
+    def _checked(self, options: Mapping[str, str]) -> dict[str, str]:
+        for name, value in options.items():
+            if name not in self.option_choices:
+                hint = nearest(name, self.option_choices)
+                raise ConfigError(f"method.options.{name}: codec '{self.name}' has no such option; {hint}")
+            choices = self.option_choices[name]
+            if choices and value not in choices:
+                raise ConfigError(
+                    f"method.options.{name}: codec '{self.name}' does not know '{value}'; {nearest(value, choices)}"
+                )
+        return {name: (choices or ("",))[0] for name, choices in self.option_choices.items()} | dict(options)
+
+    @property
+    def variant(self) -> dict[str, str]:
+        """The options that change the coded bytes and differ from their defaults."""
+        return {
+            name: value
+            for name, value in self.options.items()
+            if name not in self.local_options and value != (self.option_choices[name] or ("",))[0]
+        }
+
+    def session_bytes(self, shape: tuple[int, int, int]) -> bytes:
+        """What the coded images of a session leave out because it is the same for all; sent once, in its header.
+
+        Args:
+            shape: (C, H, W) of the images.
+        """
+        return b""
 
     @abstractmethod
     def encode_image(self, image: np.ndarray) -> bytes:
@@ -64,6 +104,26 @@ def _pool() -> ThreadPoolExecutor:
 def _in_threads(function: Callable[[A], B], items: Sequence[A]) -> list[B]:
     """Maps in threads, a slice of the items each: a task a tiny image would cost more than the coding."""
     parts = min(os.cpu_count() or 1, len(items))
-    slices = [items[i::parts] for i in range(parts)]
-    results = list(_pool().map(lambda part: [function(item) for item in part], slices))
+    stopped = threading.Event()
+
+    def work(part: Sequence[A]) -> list[B]:
+        return [function(item) for item in part if not stopped.is_set()]
+
+    try:
+        results = list(_pool().map(work, [items[i::parts] for i in range(parts)]))
+    except BaseException:
+        # An error, or an interruption, ends what the other threads have before them.
+        stopped.set()
+        raise
     return [results[i % parts][i // parts] for i in range(len(items))]
+
+
+def import_optional(module: str, codec: str) -> Any:
+    """Imports a library that only some codecs need; raises `ConfigError` that says how to install it."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise ConfigError(
+            f"codec '{codec}' needs the library '{module}', which can't be imported ({error}); "
+            "run pip install 'sc2bench[codecs]'"
+        ) from error

@@ -21,7 +21,7 @@ class PillowCodec(ImageCodec):
     quality_range = (0, 100)
 
     @abstractmethod
-    def options(self, grey: bool) -> dict[str, Any]:
+    def save_options(self, grey: bool) -> dict[str, Any]:
         """Pillow's options for saving."""
 
     def encode_image(self, image: np.ndarray) -> bytes:
@@ -29,26 +29,44 @@ class PillowCodec(ImageCodec):
         grey = len(image) == 1
         buffer = io.BytesIO()
         pixels = image[0] if grey else image.transpose(1, 2, 0)
-        Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, self.format, **self.options(grey))
+        Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, self.format, **self.save_options(grey))
         return buffer.getvalue()
 
     def decode_image(self, data: bytes, shape: tuple[int, int, int]) -> np.ndarray:
         """Decodes to uint8 `shape`; nothing is allocated for an image of another size."""
-        channels, height, width = shape
-        try:
-            with Image.open(io.BytesIO(data), formats=(self.format,)) as image:
-                size = image.size
-                if size == (width, height):
-                    pixels = np.asarray(image.convert(_MODES[channels]))
-        except Exception as error:  # Pillow's plugins raise errors of many unrelated classes on damaged files
-            raise PacketError(
-                f"the {self.format} image can't be decoded ({error}); it is damaged or foreign"
-            ) from error
-        if size != (width, height):
-            raise PacketError(
-                f"the {self.format} image has size {size} instead of {(width, height)}; it is damaged or foreign"
-            )
-        return pixels[None] if channels == 1 else pixels.transpose(2, 0, 1)
+        return read_image(data, self.format, shape)
+
+
+def read_image(data: bytes, format: str, shape: tuple[int, int, int]) -> np.ndarray:
+    """Decodes a whole file of one of Pillow's formats.
+
+    Args:
+        data: the file.
+        format: the only format that is tried, as Pillow calls it.
+        shape: (C, H, W) that the image must have.
+
+    Returns:
+        uint8 `shape`.
+
+    Raises:
+        PacketError: damaged, or of another format or size; nothing is allocated for another size.
+    """
+    channels, height, width = shape
+    try:
+        with Image.open(io.BytesIO(data), formats=(format,)) as image:
+            size = image.size
+            if size == (width, height):
+                pixels = np.asarray(image.convert(_MODES[channels]))
+    except Exception as error:  # Pillow's plugins raise errors of many unrelated classes on damaged files
+        raise PacketError(f"the {format} image can't be decoded ({error}); it is damaged or foreign") from error
+    if size != (width, height):
+        raise wrong_size(format, size, (width, height))
+    return pixels[None] if channels == 1 else pixels.transpose(2, 0, 1)
+
+
+def wrong_size(format: str, found: tuple[int, int], expected: tuple[int, int]) -> PacketError:
+    """The error for a coded image of another (width, height) than the session's."""
+    return PacketError(f"the {format} image has size {found} instead of {expected}; it is damaged or foreign")
 
 
 @IMAGE_CODECS.register("jpeg")
@@ -58,7 +76,7 @@ class Jpeg(PillowCodec):
     name = "jpeg"
     format = "JPEG"
 
-    def options(self, grey: bool) -> dict[str, Any]:
+    def save_options(self, grey: bool) -> dict[str, Any]:
         """Quality 0..100."""
         return {"quality": round(self.quality or 0), "optimize": True}
 
@@ -70,7 +88,7 @@ class WebP(PillowCodec):
     name = "webp"
     format = "WEBP"
 
-    def options(self, grey: bool) -> dict[str, Any]:
+    def save_options(self, grey: bool) -> dict[str, Any]:
         """Quality 0..100."""
         return {"quality": round(self.quality or 0), "method": 6}
 
@@ -82,7 +100,7 @@ class Avif(PillowCodec):
     name = "avif"
     format = "AVIF"
 
-    def options(self, grey: bool) -> dict[str, Any]:
+    def save_options(self, grey: bool) -> dict[str, Any]:
         """Quality 0..100; 4:2:0 in colour, monochrome for grey images. One thread, for the batch is spread already."""
         subsampling = "4:0:0" if grey else "4:2:0"
         return {"quality": round(self.quality or 0), "subsampling": subsampling, "speed": 6, "max_threads": 1}
@@ -96,6 +114,6 @@ class Jpeg2000(PillowCodec):
     format = "JPEG2000"
     quality_range = (10, 60)
 
-    def options(self, grey: bool) -> dict[str, Any]:
+    def save_options(self, grey: bool) -> dict[str, Any]:
         """Quality is the peak signal-to-noise ratio in dB that the encoder aims at."""
         return {"quality_mode": "dB", "quality_layers": [self.quality], "irreversible": True, "no_jp2": True}

@@ -1,8 +1,8 @@
 """Input compression: the device sends a coded image, the server decodes it and runs the whole teacher."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,16 +10,17 @@ from torch import Tensor
 from sc2bench.codecs.base import ImageCodec
 from sc2bench.config import MethodConfig, RunConfig
 from sc2bench.methods.base import DeviceHalf, Outputs, ServerHalf, SplitModel
-from sc2bench.packet import Packet
+from sc2bench.packet import Packet, SessionHeader
 from sc2bench.registry import IMAGE_CODECS, METHODS
 from sc2bench.teachers import Teacher
 
 
 @dataclass
 class InputCodecConfig(MethodConfig):
-    """`codec`: a registered image codec; the rate is its quality."""
+    """`codec`: a registered image codec; the rate is its quality. `options`: the codec's own, such as `chroma`."""
 
     codec: str = "jpeg"
+    options: dict[str, str] = field(default_factory=dict)
 
 
 class InputCodecDevice(DeviceHalf):
@@ -64,7 +65,7 @@ class InputCodec(SplitModel):
     """An image codec before the model; nothing learns."""
 
     config_class = InputCodecConfig
-    rate_knob: ClassVar[str | None] = "quality"
+    rate_knob = "quality"
 
     device: InputCodecDevice
     server: InputCodecServer
@@ -72,7 +73,7 @@ class InputCodec(SplitModel):
     @classmethod
     def from_config(cls, config: RunConfig, teacher: Teacher, image_shape: tuple[int, int, int]) -> "InputCodec":
         """Builds the codec at the configured quality before the teacher."""
-        codec = IMAGE_CODECS[config.method.codec](config.rate)
+        codec = IMAGE_CODECS[config.method.codec](config.rate, **config.method.options)
         return cls(InputCodecDevice(codec), InputCodecServer(codec, teacher, image_shape), image_shape)
 
     def forward(self, images: Tensor, targets: Any = None, features: Collection[str] = ()) -> Outputs:
@@ -82,6 +83,11 @@ class InputCodec(SplitModel):
         return {"prediction": prediction, "features": outputs}
 
     @property
+    def session(self) -> SessionHeader:
+        """The header of a session, with what the codec sends once."""
+        return replace(super().session, shared=self.device.codec.session_bytes(self.server.image_shape))
+
+    @property
     def variant(self) -> dict[str, str]:
-        """The codec's name."""
-        return {"codec": self.device.codec.name}
+        """The codec's name, and what it was told to do differently from its defaults."""
+        return {**self.device.codec.variant, "codec": self.device.codec.name}
