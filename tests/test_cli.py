@@ -78,7 +78,7 @@ def test_list_names_what_there_is(capsys):
     for arguments, expected in (
         (
             ["list", "method"],
-            "method: channel_reduction, end_to_end, entropic_student, entropy_bottleneck, input_codec, "
+            "method: channel_reduction, end_to_end, entropic_student, entropy_bottleneck, feature_codec, input_codec, "
             "neural_input_codec, teacher\n",
         ),
         (["suite", "list"], "embedded\nquickstart\n"),

@@ -20,6 +20,7 @@ VARIANTS = {
     "end_to_end": ["rate=1", "method.latent_channels=6"],
     "channel_reduction": ["rate=3"],
     "entropy_bottleneck": ["rate=1", "method.after=layer1"],
+    "feature_codec": ["rate=30", "method.after=layer2"],
     "neural_input_codec": ["rate=1", "method.channels=[4,6,2]"],
 }
 

@@ -180,15 +180,25 @@ def test_losses_have_their_defined_values(test_images):
     assert value["kd"] == pytest.approx(0.25 * cross_entropy + 0.75 * 4 * divergence)
 
 
-def test_prior_learns_at_its_own_rate(tiny, test_images):
-    config = compose([*tiny, *TINY_STUDENT])
+@pytest.mark.parametrize("trainable", ["device.encoder,device.prior", "device,server"])
+def test_densities_learn_at_their_own_rate(tiny, test_images, trainable):
+    prior = ["method.prior=scale_hyperprior", "method.hyper_channels=2", f"stage1.trainable=[{trainable}]"]
+    config = compose([*tiny, *TINY_STUDENT, *prior])
     teacher = load_teacher(config.teacher)
     model = build_model(config, teacher, (1, 28, 28))
     assert config.stage1 is not None
     stage = build_stage("stage1", config.stage1, model, teacher, test_images, 0, 0)
     rates = {group["lr"]: sum(p.numel() for p in group["params"]) for group in stage.optimizer.param_groups}
-    prior = sum(parameter.numel() for parameter in model.device.prior.parameters())
-    assert rates[config.stage1.prior_learning_rate] == prior
+    densities = sum(parameter.numel() for parameter in model.device.prior.shared.side.parameters())
+    assert rates[config.stage1.prior_learning_rate] == densities
+
+
+def test_frozen_modules_stay_in_evaluation_mode(tiny, test_images):
+    config = compose([*tiny, *TINY_STUDENT])
+    teacher = load_teacher(config.teacher)
+    model = build_model(config, teacher, (1, 28, 28))
+    assert config.stage1 is not None
+    stage = build_stage("stage1", config.stage1, model, teacher, test_images, 0, 0)
     stage.enter(model)
     assert not any(parameter.requires_grad for parameter in model.server.tail.parameters())
     stage.train_mode(model)

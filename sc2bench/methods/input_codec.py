@@ -65,7 +65,7 @@ class InputCodec(SplitModel):
     """An image codec before the model; nothing learns."""
 
     config_class = InputCodecConfig
-    rate_knob = "quality"
+    rate_knob: str | None = "quality"
 
     device: InputCodecDevice
     server: InputCodecServer

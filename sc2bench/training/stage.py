@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 import torch
+from compressai.entropy_models import EntropyModel
 from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.utils.data import DataLoader
@@ -121,20 +122,24 @@ def _check_features(name: str, config: StageConfig, model: SplitModel, teacher: 
 
 
 def _parameter_groups(name: str, config: StageConfig, model: SplitModel) -> list[dict]:
-    """Groups by learning rate: transforms, and the prior's own parameters."""
+    """Groups by learning rate: transforms, and the priors' own parameters."""
     modules = dict(model.named_modules())
     if not config.trainable:
         raise ConfigError(f"{name}.trainable: empty; list at least one module of the split model")
-    transforms: dict[int, nn.Parameter] = {}
-    priors: dict[int, nn.Parameter] = {}
+    learning: dict[int, nn.Parameter] = {}
     for path in config.trainable:
         if path not in modules:
             raise ConfigError(f"{name}.trainable: the model has no module '{path}'; {nearest(path, modules)}")
-        of_prior = "prior" in path.split(".")
-        for parameter in modules[path].parameters():
-            (priors if of_prior else transforms)[id(parameter)] = parameter
-    groups = [{"params": [p for i, p in transforms.items() if i not in priors], "lr": config.learning_rate}]
-    groups.append({"params": list(priors.values()), "lr": config.prior_learning_rate or config.learning_rate})
+        learning |= {id(parameter): parameter for parameter in modules[path].parameters()}
+    # The transforms of a hyperprior are networks like others; a prior's own parameters are those of its densities.
+    of_priors = {id(p) for module in modules.values() if isinstance(module, EntropyModel) for p in module.parameters()}
+    groups = [
+        {"params": [p for i, p in learning.items() if i not in of_priors], "lr": config.learning_rate},
+        {
+            "params": [p for i, p in learning.items() if i in of_priors],
+            "lr": config.prior_learning_rate or config.learning_rate,
+        },
+    ]
     groups = [group for group in groups if group["params"]]
     if not groups:
         raise ConfigError(f"{name}.trainable: {config.trainable} have no parameters; name modules that learn")
