@@ -81,6 +81,27 @@ def run_experiment(
         print(path)
 
 
+@app.command("import-checkpoint")
+def import_checkpoint(
+    file: Annotated[str, typer.Argument(help="a checkpoint of the published package: .pt, .pth or .safetensors")],
+    overrides: Overrides = None,
+    named: Annotated[list[str] | None, typer.Option("--as", help="key=value, the same as without --as")] = None,
+    config_dir: ConfigDirs = None,
+    plugin: Plugins = None,
+    force: Annotated[bool, typer.Option("--force", help="replace weights that are there already")] = False,
+) -> None:
+    """Take a published checkpoint over as the trained weights of an experiment, which `run` then only measures."""
+    from pathlib import Path
+
+    from sc2bench.config import compose
+    from sc2bench.importing import import_checkpoint as take_over
+    from sc2bench.registry import load_plugins
+
+    load_plugins(plugin or [])
+    config = compose([*(overrides or []), *(named or [])], config_dir or [])
+    print(take_over(Path(file), config, force=force))
+
+
 @suite_app.command("run")
 def suite_run(
     name: SuiteName,

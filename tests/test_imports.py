@@ -28,6 +28,7 @@ ORDER = [
     "records",
     "report",
     "run",
+    "importing",
     "suite",
     "cli",
     "__main__",

@@ -45,7 +45,7 @@ def cr_layer1(input_channels: int, target_channels: int, latent_channels: int, w
 def cr_resnet(input_channels: int, target_channels: int, latent_channels: int, widths: Sequence[int]) -> Bottleneck:
     """Replaces a ResNet up to layer2, whose output has an eighth of the image's size, as in version 0.1.1."""
     (width,) = take_widths(widths, (512,))
-    encoder = nn.Sequential(*_stem(input_channels, nn.MaxPool2d(2, 2, 1), 3), _halve(64, latent_channels))
+    encoder = nn.Sequential(*_stem(input_channels, nn.MaxPool2d(3, 2, 1), 3), _halve(64, latent_channels))
     decoder = nn.Sequential(
         nn.BatchNorm2d(latent_channels),
         nn.ReLU(inplace=True),
@@ -63,7 +63,7 @@ def cr_densenet(input_channels: int, target_channels: int, latent_channels: int,
     """Replaces a DenseNet up to its second transition, whose output has a sixteenth of the image's size."""
     wide, narrow = take_widths(widths, (512, 256))
     encoder = nn.Sequential(
-        *_stem(input_channels, nn.MaxPool2d(2, 2, 1), 3), _halve(64, latent_channels), nn.BatchNorm2d(latent_channels)
+        *_stem(input_channels, nn.MaxPool2d(3, 2, 1), 3), _halve(64, latent_channels), nn.BatchNorm2d(latent_channels)
     )
     decoder = nn.Sequential(
         nn.ReLU(inplace=True),

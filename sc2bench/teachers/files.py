@@ -2,6 +2,8 @@
 
 import argparse
 import pickle
+import re
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -72,14 +74,18 @@ def fill(model: nn.Module, state: dict[str, Tensor], source: object) -> None:
 def _read_pytorch(path: Path) -> Any:
     try:
         # Options of the command line that trained a model are harmless, and often stand beside its weights.
-        with torch.serialization.safe_globals([argparse.Namespace]):
+        with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
+            # Of other protocols of pickling, which are read alike or refused.
+            warnings.filterwarnings("ignore", message="Detected pickle protocol")
             return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise CheckpointError(f"weights {path} are missing; give another file") from None
     except pickle.UnpicklingError as error:
+        # PyTorch's own sentence recommends to run the code.
+        asked = re.search(r"GLOBAL (\S+)", str(error))
         raise CheckpointError(
-            f"weights {path} are refused: they are damaged or hold pickled code, which is never run here "
-            f"({_first_line(error)}); save the tensors alone, as safetensors"
+            f"weights {path} are refused: they are damaged or hold pickled code, which is never run here"
+            f"{f' ({asked[1]})' if asked else ''}; save the tensors alone, as safetensors"
         ) from error
     except (OSError, RuntimeError, EOFError, ValueError) as error:
         raise CheckpointError(f"weights {path} can't be read ({_first_line(error)}); fetch the file again") from error

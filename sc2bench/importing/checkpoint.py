@@ -1,0 +1,176 @@
+"""Importing a published checkpoint: read without running code, translated, checked, written as a finished run."""
+
+import hashlib
+import re
+from pathlib import Path
+
+import numpy as np
+import torch
+from compressai import entropy_models
+from torch import Tensor
+
+from sc2bench.config import RunConfig, TeacherConfig
+from sc2bench.data import load_dataset
+from sc2bench.entropy import EntropyTablesMissing, HyperpriorDecoder, IntegerTables
+from sc2bench.entropy.hyperprior import SCALES
+from sc2bench.errors import CheckpointError, ConfigError
+from sc2bench.files import write_json
+from sc2bench.importing.names import Names
+from sc2bench.methods import build_model
+from sc2bench.methods.channel_reduction import ChannelReduction
+from sc2bench.methods.entropic_student import EntropicStudent
+from sc2bench.methods.entropy_bottleneck import EntropyBottleneck
+from sc2bench.methods.latent import LatentModel
+from sc2bench.registry import METHODS, TEACHER_LIBRARIES
+from sc2bench.run import FINAL_CONFIG, FINAL_WEIGHTS, Run
+from sc2bench.state import load_state, refuse, save_tensors, unique_state
+from sc2bench.teachers import Teacher, load_teacher, read_weights
+
+IMPORTED = "imported.json"
+# End-to-end training has the models of Entropic Student.
+_PUBLISHED = (EntropicStudent, ChannelReduction, EntropyBottleneck)
+# Buffers that CompressAI computes from its options, which are the same in every published model.
+_CONSTANT = re.compile(r"\.(pedestal|bound|scale_bound|model\.target)$")
+_TABLE = re.compile(r"\.(_offset|_quantized_cdf|_cdf_length|scale_table)$")
+_TOLERANCE = 1e-4
+
+
+def import_checkpoint(file: Path, config: RunConfig, *, force: bool = False) -> Path:
+    """Takes a published checkpoint over as the final weights of an experiment.
+
+    Neither the data set nor the teacher's weights are needed, unless the data set alone knows how large images are.
+
+    Args:
+        file: .pt, .pth, .bin or .safetensors.
+        config: the experiment; its method, teacher and sizes must be those of the published model.
+        force: replaces weights that are there already.
+
+    Returns:
+        The folder of the experiment's weights, for `sc2bench.load`.
+
+    Raises:
+        CheckpointError: the file is unreadable, refused, or holds other weights than the experiment's; or there are
+            weights already.
+        ConfigError: there are no published checkpoints of this kind of experiment.
+    """
+    _check_method(config)
+    folder = Run(config).checkpoint_folder
+    if (folder / FINAL_WEIGHTS).exists() and not force:
+        raise CheckpointError(f"{folder} has weights already; add --force to replace them")
+    state = read_weights(file)
+    model = build_model(config, _untrained(config.teacher), _image_shape(config))
+    assert isinstance(model, _PUBLISHED)
+    load_published(model, state, file)
+    write_json(folder / FINAL_CONFIG, config.resolved())
+    write_json(folder / IMPORTED, {"file": file.name, "blake2b": _digest(file)})
+    save_tensors(unique_state(model), folder / FINAL_WEIGHTS)
+    return folder
+
+
+def _check_method(config: RunConfig) -> None:
+    name = config.method.name
+    if not issubclass(METHODS[name], _PUBLISHED):
+        known = [other for other in METHODS.names() if issubclass(METHODS[other], _PUBLISHED)]
+        raise ConfigError(f"method: '{name}' has no published checkpoints; choose one of {', '.join(known)}")
+    if not config.stages:
+        raise ConfigError("stage1: null, so that `run` would measure random weights; leave a stage of training in")
+
+
+def load_published(model: LatentModel, state: dict[str, Tensor], source: object) -> None:
+    """Loads a published state dict; entropy tables that it lacks are built.
+
+    Args:
+        model: filled in place.
+        state: every tensor of it has a place in the model, or the state is refused.
+        source: what errors name as its origin.
+
+    Raises:
+        CheckpointError: tensors without a counterpart here or there, of other shapes, not finite, or damaged tables.
+    """
+    own = unique_state(model)
+    translated, wrong = _translate(state, Names(model, state.keys()), own)
+    for name in own.keys() - translated.keys():
+        if _CONSTANT.search(name) or _TABLE.search(name):
+            translated[name] = own[name]
+        else:
+            wrong.append(f"missing {name}")
+    refuse(model, wrong, source)
+    load_state(model, translated, source)
+    _ready_tables(model, source)
+
+
+def _translate(state: dict[str, Tensor], names: Names, own: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
+    """The tensors under our names, and what is wrong with those that can't be taken over."""
+    translated: dict[str, Tensor] = {}
+    wrong = []
+    for key, tensor in state.items():
+        name = names.ours(key)
+        if name is None or name not in own:
+            wrong.append(f"unexpected {key}")
+        elif name in translated:
+            wrong.append(f"{key} means the same as another key")
+        elif not tensor.isfinite().all():
+            wrong.append(f"{key} is not finite")
+        elif _CONSTANT.search(name) and not _close(tensor, own[name]):
+            wrong.append(f"{key} is {tensor.tolist()} instead of {own[name].tolist()}")
+        else:
+            translated[name] = tensor.to(own[name].dtype)
+    return translated, wrong
+
+
+def _ready_tables(model: LatentModel, source: object) -> None:
+    """Checks the tables that came, or builds them if some did not."""
+    try:
+        model.device.prior.require_tables()
+    except EntropyTablesMissing:
+        for part in model.device.prior.modules():
+            scales = part.gaussian.scale_table if isinstance(part, HyperpriorDecoder) else torch.empty(0)
+            if scales.numel() and not _close(scales, torch.tensor(SCALES)):
+                raise CheckpointError(
+                    f"weights {source} have scales of other tables than ours, but not the tables; save them after "
+                    "update()"
+                ) from None
+        model.update_tables()
+        return
+    for part in model.device.prior.modules():
+        if isinstance(part, entropy_models.EntropyModel):
+            factorized = isinstance(part, entropy_models.EntropyBottleneck)
+            rows = part.channels if factorized else part.scale_table.numel()
+            if not _sound(IntegerTables.of(part), rows):
+                raise CheckpointError(f"weights {source} have damaged entropy tables; fetch the file again")
+
+
+def _sound(tables: IntegerTables, rows: int) -> bool:
+    """Whether there are `rows` tables, each rising from 0 to the whole."""
+    shapes = {len(tables.cumulative), len(tables.lengths), len(tables.offsets)}
+    if tables.cumulative.ndim != 2 or shapes != {rows}:
+        return False
+    if tables.lengths.min() < 1 or tables.lengths.max() + 2 > tables.cumulative.shape[1]:
+        return False
+    for row, length in zip(tables.cumulative, tables.lengths, strict=True):
+        filled = row[: length + 2]
+        if filled[0] != 0 or filled[-1] != 1 << tables.precision or (np.diff(filled) <= 0).any():
+            return False
+    return True
+
+
+def _untrained(config: TeacherConfig) -> Teacher:
+    """The teacher as its weights want it, but without them: the checkpoint has what is left of them."""
+    if not config.library:
+        return load_teacher(TeacherConfig(config.name, "random"))
+    library = TEACHER_LIBRARIES[config.library]
+    return library.teacher(config, library.build(config, library.classes(config)))
+
+
+def _image_shape(config: RunConfig) -> tuple[int, int, int]:
+    """(C, H, W): of the crop, where there is one, for it is cut from RGB images; else the data set knows."""
+    crop = config.task.crop
+    return (3, crop, crop) if crop else load_dataset(config.task, config.evaluation.split).image_shape
+
+
+def _close(first: Tensor, second: Tensor) -> bool:
+    return first.shape == second.shape and torch.allclose(first.float(), second.float(), rtol=_TOLERANCE, atol=0)
+
+
+def _digest(file: Path) -> str:
+    return hashlib.blake2b(file.read_bytes(), digest_size=32).hexdigest()
