@@ -67,11 +67,7 @@ def zoo_codec(prior: str, quality: int, weights: str) -> NeuralCodec:
         ConfigError: unknown prior or quality.
         CheckpointError: weights that can't be downloaded, read or fitted.
     """
-    if prior not in ZOO:
-        raise ConfigError(f"method.prior: no neural image codec has the prior '{prior}'; {nearest(prior, ZOO)}")
-    if quality not in QUALITIES:
-        raise ConfigError(f"rate: {quality} is no quality of a pretrained codec; give a whole number from 1 to 8")
-    name = ZOO[prior]
+    name = _zoo_name(prior, quality)
     if weights == "random":
         model = model_architectures[name](*cfgs[name][quality])
     else:
@@ -84,8 +80,21 @@ def zoo_codec(prior: str, quality: int, weights: str) -> NeuralCodec:
 
 
 def zoo_url(prior: str, quality: int) -> str:
-    """Where CompressAI's weights lie."""
-    return model_urls[ZOO[prior]]["mse"][quality]
+    """Where CompressAI's weights lie; raises `ConfigError` for an unknown prior or quality."""
+    return model_urls[_zoo_name(prior, quality)]["mse"][quality]
+
+
+def is_downloaded(url: str) -> bool:
+    """Whether PyTorch's cache has the file."""
+    return (Path(torch.hub.get_dir()) / "checkpoints" / Path(url).name).is_file()
+
+
+def _zoo_name(prior: str, quality: int) -> str:
+    if prior not in ZOO:
+        raise ConfigError(f"method.prior: no neural image codec has the prior '{prior}'; {nearest(prior, ZOO)}")
+    if quality not in QUALITIES:
+        raise ConfigError(f"rate: {quality} is no quality of a pretrained codec; give a whole number from 1 to 8")
+    return ZOO[prior]
 
 
 def from_compressai(model: CompressionModel) -> NeuralCodec:

@@ -38,6 +38,7 @@ def check(config: RunConfig) -> None:
         _at_least(f"{name}.epochs", stage.epochs, 1)
         _at_least(f"{name}.batch_size", stage.batch_size, 1)
         _at_least(f"{name}.samples", stage.samples, stage.batch_size)
+        _at_least(f"{name}.accumulation_steps", stage.accumulation_steps, 1)
         _above(f"{name}.learning_rate", stage.learning_rate, 0)
         _above(f"{name}.kd_temperature", stage.kd_temperature, 0)
         if not stage.losses:

@@ -4,7 +4,9 @@ YAML files under `configs/` fill the groups; `key=value` overrides come last. Wh
 dataclass in the method's own file, found through the registry.
 """
 
+import json
 from collections.abc import Iterable, Sequence
+from copy import deepcopy
 from dataclasses import fields
 from functools import cache
 from pathlib import Path
@@ -15,7 +17,7 @@ from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from sc2bench.config.checks import check
@@ -56,17 +58,33 @@ def compose(overrides: Sequence[str] = (), config_dirs: Sequence[str] = ()) -> R
     Raises:
         ConfigError: an unknown key, name or file, a wrong type or value; the sentence names the full key.
     """
-    places = [config_dir(), *(Path(folder).resolve() for folder in config_dirs)]
-    arguments = [_checked_override(text, places) for text in overrides]
-    search = ",".join(f"file://{place}" for place in places[1:])
+    places = (config_dir(), *(Path(folder).resolve() for folder in config_dirs))
+    parsed = [_checked_override(text, places) for text in overrides]
+    # Hydra takes a good part of a second for the files, and a suite has hundreds of experiments with the same ones.
+    files = tuple(f"{key}={value}" for key, value in parsed if key in FILE_GROUPS)
+    composed = deepcopy(_composed_files(places, files))
     try:
-        with initialize_config_dir(str(places[0]), version_base="1.3"):
-            composed = hydra_compose("run", [f"hydra.searchpath=[{search}]", *arguments])
+        for key, value in parsed:
+            if key not in FILE_GROUPS:
+                OmegaConf.update(composed, key, value, force_add=True)
         raw = OmegaConf.to_container(composed, resolve=True)
-    except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
+    except (OmegaConfBaseException, yaml.YAMLError) as error:
         raise ConfigError(f"the configuration can't be composed: {_sentence(error)}") from error
     assert isinstance(raw, dict)
     return from_resolved({str(key): value for key, value in raw.items()})
+
+
+@cache
+def _composed_files(places: tuple[Path, ...], files: tuple[str, ...]) -> DictConfig:
+    """What the chosen files say together, with their interpolations still open."""
+    search = ",".join(f"file://{place}" for place in places[1:])
+    try:
+        with initialize_config_dir(str(places[0]), version_base="1.3"):
+            composed = hydra_compose("run", [f"hydra.searchpath=[{search}]", *files])
+    except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
+        raise ConfigError(f"the configuration can't be composed: {_sentence(error)}") from error
+    OmegaConf.set_struct(composed, False)
+    return composed
 
 
 def from_resolved(raw: dict[str, Any]) -> RunConfig:
@@ -133,23 +151,22 @@ def suite_files(config_dirs: Sequence[str] = ()) -> dict[str, Path]:
     return {file.stem: file for place in places for file in (place / "suite").glob("*.yaml")}
 
 
-def _checked_override(text: str, places: Sequence[Path]) -> str:
-    """Checks the form of one override, and the file that it names; gives it as Hydra takes it."""
+def _checked_override(text: str, places: Sequence[Path]) -> tuple[str, Any]:
+    """Checks the form of one override, and the file that it names; returns its key and its value."""
     key, separator, value = text.partition("=")
     key = key.lstrip("+~")
     if not separator or not key:
         raise ConfigError(f"'{text}' is not of the form key=value")
     try:
-        OverridesParser.create().parse_override(f"++{key}={value}")
+        parsed = OverridesParser.create().parse_override(f"++{key}={value}").value()
     except HydraException as error:
         raise ConfigError(f"{key}: the value '{value}' can't be parsed: {_sentence(error)}; quote it") from error
     if key in FILE_GROUPS:
         known = [file.stem for place in places for file in (place / key).glob("*.yaml")]
         if value not in known:
             raise ConfigError(f"{key}: unknown {key} '{value}'; {nearest(value, known)}")
-        return f"{key}={value}"
-    # Forced adding lets every key through to the schema, which knows the nearest field; Hydra does not.
-    return f"++{key}={value}"
+        return key, value
+    return key, parsed
 
 
 def _typed_run(raw: dict[str, Any]) -> RunConfig:
@@ -167,8 +184,18 @@ def _typed_run(raw: dict[str, Any]) -> RunConfig:
     groups = {}
     for name, schema in schemas.items():
         if raw.get(name) is not None:
-            groups[name] = _typed(schema, _without_null_losses(raw[name]), name)
+            groups[name] = _typed_group(schema, json.dumps(_without_null_losses(raw[name])), name)
     return RunConfig(**vars(settings), **groups)
+
+
+def _typed_group(schema: type, raw: str, name: str) -> Any:
+    return deepcopy(_typed_once(schema, raw, name))
+
+
+@cache
+def _typed_once(schema: type, raw: str, name: str) -> Any:
+    """Experiments of a suite differ in few groups; the JSON text of a group is its key."""
+    return _typed(schema, json.loads(raw), name)
 
 
 def _method_schema(method: Any) -> type:

@@ -68,6 +68,8 @@ class StageConfig:
     select: str = "loss"
     # Limit the training set to its first samples; None: all.
     samples: int | None = None
+    # Batches whose gradients are averaged to one step of the optimizer.
+    accumulation_steps: int = 1
 
 
 @dataclass

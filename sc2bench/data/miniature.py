@@ -1,7 +1,7 @@
-"""A miniature of ImageNet: drawn images in files and folders as the real ones lie, for trying things out."""
+"""Miniatures of data sets: drawn images in files and folders as the real ones lie, for trying things out."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -45,6 +45,37 @@ def make_imagenet(
             image = _draw(label, classes, sizes[number % len(sizes)], random).convert(_MODES.get(number, "RGB"))
             write_atomic(folder / split / wnid / name, partial(image.save, format="JPEG", quality=90))
     return folder
+
+
+def make_fashion_mnist(folder: Path, samples: int = 48, seed: int = 0) -> Path:
+    """Writes the four IDX files with drawn grey images of 28x28; the same arguments give the same files.
+
+    Args:
+        folder: made if missing.
+        samples: of the training set; the test set has half as many.
+        seed: of what varies within a class.
+
+    Returns:
+        `folder`.
+
+    Raises:
+        OutputError: a file can't be written.
+    """
+    for part, (prefix, count) in enumerate((("train", samples), ("t10k", samples // 2))):
+        labels = np.arange(count, dtype=np.uint8) % 10
+        randoms = (np.random.default_rng((seed, part, number)) for number in range(count))
+        drawn = [_draw(int(label), 10, (28, 28), random) for label, random in zip(labels, randoms, strict=True)]
+        images = np.stack([np.asarray(image.convert("L")) for image in drawn])
+        for name, values in (("images-idx3", images), ("labels-idx1", labels)):
+            # Magic number: two zero bytes, 8 for unsigned bytes, the number of dimensions.
+            header = bytes((0, 0, 8, values.ndim)) + np.array(values.shape, ">u4").tobytes()
+            content = header + values.tobytes()
+            write_atomic(folder / f"{prefix}-{name}-ubyte", partial(Path.write_bytes, data=content))
+    return folder
+
+
+# What `sc2bench validate` makes for each data set.
+MINIATURES: dict[str, Callable[[Path], Path]] = {"ilsvrc2012": make_imagenet, "fashion_mnist": make_fashion_mnist}
 
 
 def _draw(label: int, classes: int, size: tuple[int, int], random: np.random.Generator) -> Image.Image:

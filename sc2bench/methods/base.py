@@ -68,6 +68,11 @@ class SplitModel(nn.Module):
             image_shape: (C, H, W) of the data set's images.
         """
 
+    @classmethod
+    def downloads(cls, config: RunConfig) -> list[str]:
+        """The addresses of what building the method would download, beside the teacher's weights."""
+        return []
+
     @abstractmethod
     def forward(self, images: Tensor, targets: Any = None, features: Collection[str] = ()) -> Outputs:
         """The differentiable path, for training.
@@ -137,6 +142,12 @@ def build_model(config: RunConfig, teacher: Teacher, image_shape: tuple[int, int
         if isinstance(module, LatentDecoder):
             module.checked = model.checksum
     return model.to(memory_format=torch.channels_last).eval()
+
+
+def downloads(config: RunConfig) -> list[str]:
+    """The addresses of what `build_model` would download; see `SplitModel.downloads`."""
+    method: type[SplitModel] = METHODS[config.method.name]
+    return method.downloads(config)
 
 
 @torch.no_grad()

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from sc2bench.chain import Chain
-from sc2bench.codecs.neural import NeuralCodec, small_codec, zoo_codec
+from sc2bench.codecs.neural import NeuralCodec, is_downloaded, small_codec, zoo_codec, zoo_url
 from sc2bench.config import MethodConfig, RunConfig
 from sc2bench.errors import ConfigError, nearest
 from sc2bench.methods.base import Outputs, output_shape
@@ -114,6 +114,14 @@ class NeuralInputCodec(LatentModel):
         else:
             model.update_tables()
         return model
+
+    @classmethod
+    def downloads(cls, config: RunConfig) -> list[str]:
+        """The address of CompressAI's weights, unless they are here already."""
+        if config.method.layout != "compressai" or config.method.weights != "pretrained":
+            return []
+        address = zoo_url(config.method.prior, int(config.rate or 0))
+        return [] if is_downloaded(address) else [address]
 
     def forward(self, images: Tensor, targets: Any = None, features: Collection[str] = ()) -> Outputs:
         """Adds "distortion": the mean squared error of each image's pixels, (N,), in levels of 8 bits."""
