@@ -1,12 +1,15 @@
 import io
 import re
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
+from sc2bench.codecs.base import first_alone
 from sc2bench.codecs.jpeg_xl import codestream_size
 from sc2bench.config import compose
 from sc2bench.errors import ConfigError
@@ -116,6 +119,31 @@ def test_foreign_bytes_raise(name, test_images):
     for data in (b"", b"abc", other, codec.encode_image(colourful()[0])):
         with pytest.raises(PacketError, match="damaged or foreign"):
             codec.decode_image(data, (1, 28, 28))
+
+
+def test_first_use_of_a_library_is_alone():
+    together, most, lock = 0, [], threading.Lock()
+    first_ended = threading.Event()
+
+    def use(place: int) -> bool:
+        nonlocal together
+        with first_alone("a library"):
+            with lock:
+                together += 1
+                most.append(together)
+            # Later uses meet each other only if they may.
+            met = not first_ended.is_set() or barrier.wait(10) >= 0
+            with lock:
+                together -= 1
+        return met
+
+    barrier = threading.Barrier(2)
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(use, range(2))) == [True, True]
+        assert most == [1, 1]
+        first_ended.set()
+        assert list(pool.map(use, range(2))) == [True, True]
+        assert max(most) == 2
 
 
 LIBRARIES = {"heic": "pillow_heif", "jpeg_xl": "pillow_jxl", "hevc": "av"}

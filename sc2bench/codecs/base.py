@@ -4,8 +4,9 @@ import importlib
 import os
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cache
 from typing import Any, ClassVar, TypeVar
 
@@ -116,6 +117,25 @@ def _in_threads(function: Callable[[A], B], items: Sequence[A]) -> list[B]:
         stopped.set()
         raise
     return [results[i % parts][i // parts] for i in range(len(items))]
+
+
+_used: set[str] = set()
+_first_use = threading.Lock()
+
+
+@contextmanager
+def first_alone(library: str) -> Iterator[None]:
+    """Lets no other thread in until the first use of a library in this process has ended, and all of them afterwards.
+
+    x265 fills its table of functions at its first use without a lock: a second thread may then call one that is not
+    there yet, and the process dies.
+    """
+    if library in _used:
+        yield
+        return
+    with _first_use:
+        yield
+        _used.add(library)
 
 
 def import_optional(module: str, codec: str) -> Any:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from sc2bench.codecs.base import ImageCodec, import_optional
+from sc2bench.codecs.base import ImageCodec, first_alone, import_optional
 from sc2bench.codecs.pillow import wrong_size
 from sc2bench.packet import PacketError
 from sc2bench.registry import IMAGE_CODECS
@@ -36,7 +36,8 @@ class Heic(ImageCodec):
         pixels = image[0] if len(image) == 1 else image.transpose(1, 2, 0)
         buffer = io.BytesIO()
         coded = self._library.from_pillow(Image.fromarray(np.ascontiguousarray(pixels)))
-        coded.save(buffer, quality=round(self.quality or 0), chroma=self.options["chroma"])
+        with first_alone("pillow_heif"):
+            coded.save(buffer, quality=round(self.quality or 0), chroma=self.options["chroma"])
         return buffer.getvalue()
 
     def decode_image(self, data: bytes, shape: tuple[int, int, int]) -> np.ndarray:

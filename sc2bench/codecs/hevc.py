@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from sc2bench.codecs.base import ImageCodec, import_optional
+from sc2bench.codecs.base import ImageCodec, first_alone, import_optional
 from sc2bench.codecs.colour import from_planes, pad, padded_size, to_planes
 from sc2bench.packet import PacketError
 from sc2bench.registry import IMAGE_CODECS
@@ -124,7 +124,8 @@ class Hevc(ImageCodec):
             rows = np.zeros((plane.height, plane.line_size), np.uint8)
             rows[:, : plane.width] = values
             plane.update(rows)
-        return b"".join(bytes(packet) for packet in [*encoder.encode(frame), *encoder.encode(None)])
+        with first_alone("av"):
+            return b"".join(bytes(packet) for packet in [*encoder.encode(frame), *encoder.encode(None)])
 
 
 def _pixels(plane: Any) -> np.ndarray:
