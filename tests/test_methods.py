@@ -10,7 +10,7 @@ from sc2bench.methods import SplitModel, build_model
 from sc2bench.packet import Packet, SessionHeader
 from sc2bench.registry import METHODS
 from sc2bench.state import unique_state
-from sc2bench.teachers import fashion_resnet
+from sc2bench.teachers import Preprocess, Teacher, fashion_resnet, small_resnet
 
 SHAPE = (1, 28, 28)
 VARIANTS = {
@@ -134,3 +134,35 @@ def test_bottleneck_that_does_not_fit_is_refused():
         make("entropic_student", "method.widths=[1,2]")
     with pytest.raises(ConfigError, match=r"no stage 'layr1'; did you mean 'layer1'\?"):
         make("entropic_student", "method.after=layr1")
+
+
+def test_image_smaller_than_the_stride_is_refused():
+    teacher = Teacher(Preprocess([0.3], [0.3]), small_resnet(channels=1, classes=10)).eval()
+    config = compose(["method=entropic_student", "rate=1", "method.bottleneck=fp_resnet", "method.widths=[]"])
+    with pytest.raises(ConfigError, match=r"encoder of bottleneck 'fp_resnet' can't take inputs of shape \(1, 3, 3\)"):
+        build_model(config, teacher, (1, 3, 3))
+
+
+def test_layout_without_hyper_transforms_is_refused():
+    with pytest.raises(ConfigError, match=r"'cr_small' has no hyper-transforms; choose method.prior=factorized"):
+        make("entropic_student", "method.bottleneck=cr_small", "method.prior=scale_hyperprior")
+
+
+def test_rate_of_channel_reduction_is_a_number_of_channels():
+    for rate in ("0", "1.5"):
+        with pytest.raises(ConfigError, match=f"rate: {rate}.* is no number of channels"):
+            make("channel_reduction", f"rate={rate}")
+
+
+def test_student_with_a_hyperprior_sends_side_information(test_images):
+    model = make("entropic_student", "method.prior=mean_scale_hyperprior", "method.hyper_channels=2")
+    session = SessionHeader.from_bytes(model.session.to_bytes())
+    assert session.has_side_info
+    packets = model.encode(test_images.images[:3])
+    sizes = [packet.sizes(session) for packet in packets]
+    assert all(size["side_info"] > 0 for size in sizes)
+    again = [Packet.from_bytes(packet.to_bytes(session), session) for packet in packets]
+    assert torch.equal(model.decode(again), model.decode(packets))
+    # What computes the hyper-synthesis in another way belongs to another session, even with the same weights.
+    model.device.prior.shared.hyper_decoder.forward = lambda side: torch.full((len(side), 12, 4, 4), 9.0).to(side)
+    assert model.session.fingerprint != session.fingerprint

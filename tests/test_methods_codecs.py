@@ -34,17 +34,13 @@ def test_tiled_features_come_back_within_half_a_level(per_channel, features):
     assert (error <= span / 255 * 0.51 + 1e-4).all()
 
 
-@pytest.mark.parametrize(
-    ("shape", "image"), [((64, 56, 56), (1, 448, 448)), ((2048,), (1, 46, 45)), ((3, 4, 8), (1, 8, 16))]
-)
-def test_tiles_are_laid_out_nearly_square(shape, image):
+@pytest.mark.parametrize("shape", [(64, 56, 56), (2048,), (3, 4, 8), (1, 9, 9)])
+def test_tiles_are_laid_out_nearly_square_and_none_is_lost(shape):
     tiling = Tiling(shape, per_channel=False)
-    assert tiling.image_shape[0] == 1
-    rows, columns = tiling.image_shape[1:]
-    assert rows * columns >= np.prod(shape)
+    channels, rows, columns = tiling.image_shape
+    assert channels == 1
+    assert np.prod(shape) <= rows * columns <= 1.5 * np.prod(shape)
     assert 0.5 <= rows / columns <= 2
-    if shape != (2048,):
-        assert tiling.image_shape == image
 
 
 def test_damaged_ranges_are_refused():
@@ -132,5 +128,5 @@ def test_wrong_choices_are_refused(override, message):
 
 
 def test_pretrained_layout_is_not_trained():
-    with pytest.raises(ConfigError, match="train with method.layout=small"):
+    with pytest.raises(ConfigError, match=r"train with method\.layout=small"):
         build_model(compose([*PRETRAINED, "rate=1"]), fashion_resnet(), GREY)
