@@ -52,13 +52,20 @@ class Suite:
         """Where the suite's tables and figures go."""
         return Path(self.all_runs()[0].config.output)
 
+    @property
+    def job_folder(self) -> Path:
+        """Where jobs that work on the suite leave their logs."""
+        return Path(self.all_runs()[0].config.checkpoints) / "jobs" / self.config.name
+
     def all_runs(self) -> list[Run]:
         """The experiments of all curves, in order."""
         return [run for runs in self.runs.values() for run in runs]
 
-    def run(self, *, force: bool = False, quiet: bool = False) -> None:
+    def run(
+        self, *, force: bool = False, force_before: float | None = None, quiet: bool = False, wait: bool = True
+    ) -> None:
         """Measures every point that has no record yet; see `run_all`."""
-        run_all(self.all_runs(), force=force, quiet=quiet)
+        run_all(self.all_runs(), force=force, force_before=force_before, quiet=quiet, wait=wait)
 
     def records(self) -> pd.DataFrame:
         """The records that exist, with the column `curve`; raises `DataError` for a damaged one."""

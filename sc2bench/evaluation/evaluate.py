@@ -1,6 +1,7 @@
 """Rate and quality over a data set: every sample is coded to bytes, and predicted from those bytes alone."""
 
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,9 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from sc2bench import processes
 from sc2bench.data import ImageSet
 from sc2bench.methods import SplitModel
 from sc2bench.packet import Packet, SessionHeader
+from sc2bench.processes import ProcessError
 from sc2bench.tasks.base import Metric, Task
 
 PARTS = ("payload", "side_info", "framing")
@@ -63,12 +66,12 @@ class Measurement:
 
 @dataclass
 class _Tally:
-    """One model's measurement under way."""
+    """One model's measurement under way, in this process; `sizes` and `bits` have one item a batch."""
 
     model: SplitModel
     session: SessionHeader
     metric: Metric
-    sizes: list[tuple[int, ...]] = field(default_factory=list)
+    sizes: list[np.ndarray] = field(default_factory=list)
     bits: list[torch.Tensor] = field(default_factory=list)
     encode_seconds: float = 0.0
     decode_seconds: float = 0.0
@@ -82,23 +85,29 @@ class _Tally:
         self.decode_seconds += _now(images) - encoded
         self.encode_seconds += encoded - started
         self.metric.update(predictions, targets)
-        for packet in packets:
-            sizes = packet.sizes(self.session)
-            self.sizes.append(tuple(sizes[part] for part in PARTS))
+        sizes = [packet.sizes(self.session) for packet in packets]
+        self.sizes.append(np.array([[size[part] for part in PARTS] for size in sizes], dtype=np.int64))
         # The estimate is no part of sending an image, so it is made outside of what is timed.
         bits = self.model.estimate_bits(images)
         if bits is not None:
             self.bits.append(bits.double().cpu())
 
     def result(self) -> Measurement:
-        count = len(self.sizes)
+        """Joins what all processes measured; each must call it."""
+        sizes = np.concatenate(processes.in_turn(self.sizes))
+        bits = processes.in_turn(self.bits)
+        encode_seconds, decode_seconds = processes.total(self.encode_seconds, self.decode_seconds)
+        with warnings.catch_warnings():
+            # With more processes than batches, some have nothing of their own to add.
+            warnings.filterwarnings("ignore", message=".*was called before the ``update`` method", category=UserWarning)
+            quality = self.metric.compute()
         return Measurement(
-            self.metric.compute(),
-            np.array(self.sizes, dtype=np.int64),
+            quality,
+            sizes,
             len(self.session.to_bytes()),
-            torch.cat(self.bits).numpy() if self.bits else None,
-            1000 * self.encode_seconds / count,
-            1000 * self.decode_seconds / count,
+            torch.cat(bits).numpy() if bits else None,
+            1000 * encode_seconds / len(sizes),
+            1000 * decode_seconds / len(sizes),
         )
 
 
@@ -119,6 +128,8 @@ def evaluate_all(
 ) -> list[Measurement]:
     """Measures several models in one pass, so that a data set is read and decoded once.
 
+    Of several processes each measures whole batches of its own, with equal weights; the result is that of one process.
+
     Args:
         models: all on the same data set; moved to `device` and put in evaluation mode.
         dataset: what they are measured on.
@@ -126,21 +137,36 @@ def evaluate_all(
         batch_size: samples that are coded together; sizes don't depend on it.
         device: where the networks run.
         workers: processes that read the data set.
-        on_samples: told of each batch's size, times the number of models.
+        on_samples: told of the size of each batch that this process measured, for each model.
 
     Returns:
-        A measurement a model.
+        A measurement a model, the same in all processes.
+
+    Raises:
+        ProcessError: another process failed.
     """
     tallies = []
     for model in models:
         model.to(device).eval()
-        tallies.append(_Tally(model, model.session, task.metric()))
-    for images, targets in dataset.loader(batch_size, workers=workers):
-        moved = images.to(device)
-        for tally in tallies:
-            tally.add(moved, targets)
-            on_samples(len(images))
+        tallies.append(_Tally(model, _common(model.session), task.metric()))
+    loader = processes.whole_batches(dataset.loader(batch_size, workers=workers))
+
+    def measure() -> None:
+        for images, targets in loader:
+            moved = images.to(device)
+            for tally in tallies:
+                tally.add(moved, targets)
+                on_samples(len(images))
+
+    processes.together(measure)
     return [tally.result() for tally in tallies]
+
+
+def _common(session: SessionHeader) -> SessionHeader:
+    """The session, if it is that of all processes; its fingerprint covers weights and tables."""
+    if len(set(processes.gather(session.to_bytes()))) > 1:
+        raise ProcessError("the processes have models of different weights or tables, so they can't measure together")
+    return session
 
 
 def _now(images: torch.Tensor) -> float:

@@ -3,14 +3,16 @@
 import math
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import set_seed
+from accelerate.utils import convert_to_fp32, send_to_device, set_seed
 from torch import Tensor, nn
 
+from sc2bench import processes
 from sc2bench.config import RunConfig
 from sc2bench.data import Batch, ImageSet, augment
 from sc2bench.errors import TrainingError
@@ -21,6 +23,7 @@ from sc2bench.tasks.base import Task
 from sc2bench.teachers import Teacher
 from sc2bench.training.checkpoint import Checkpoints, RunProgress
 from sc2bench.training.losses import Step
+from sc2bench.training.parallel import Objective, check_batch_sizes, tell_unused
 from sc2bench.training.stage import Stage, build_stage, epoch_work
 
 # How often the loss is looked at: each look waits for the device.
@@ -42,7 +45,8 @@ def train(
     """Trains a split model through all stages of its configuration.
 
     After each epoch the state is saved, so that a killed run that is started again ends with the weights of one that
-    was not. After each stage the model has the weights of its best epoch on validation.
+    was not. After each stage the model has the weights of its best epoch on validation. Several processes share each
+    batch; only the main one reads and writes checkpoints.
 
     Args:
         model: trained in place.
@@ -59,17 +63,19 @@ def train(
         One entry an epoch: stage, epoch, training loss, validation loss and quality, seconds.
 
     Raises:
-        ConfigError: a stage names something that does not exist; before the first epoch of the first stage.
+        ConfigError: a stage names something that does not exist, or has batches that the processes can't share; before
+            the first epoch of the first stage.
         TrainingError: a loss is not finite.
         CheckpointError: the folder holds another configuration's checkpoint or a damaged one.
         OutputError: a checkpoint can't be written.
     """
+    check_batch_sizes(config.stages)
     stages = [
         build_stage(name, stage, model, teacher, training_set, config.seed, config.workers)
         for name, stage in config.stages.items()
     ]
     checkpoints = Checkpoints(folder, config.training_hash())
-    progress = checkpoints.load()
+    progress = processes.from_main(checkpoints.load)
     model.to(accelerator.device)
     teacher.to(accelerator.device).eval().requires_grad_(False)
     trainer = _Trainer(model, teacher, task, validation_set, config, accelerator, work)
@@ -80,8 +86,8 @@ def train(
             continue
         trainer.run(index, stage, progress, checkpoints)
     if progress.best_file:
-        load_state(model, checkpoints.best(progress), checkpoints.folder)
-    model.update_tables()
+        _load_best(model, progress, checkpoints)
+    _update_tables(model)
     model.eval().requires_grad_(False)
     return progress.history
 
@@ -106,7 +112,8 @@ class _Trainer:
         self.accelerator = accelerator
         self.work = work
         self.validation_samples = len(validation_set)
-        self.validation_loader = accelerator.prepare(validation_set.loader(VALIDATION_BATCH, workers=config.workers))
+        whole = validation_set.loader(VALIDATION_BATCH, workers=config.workers)
+        self.validation_loader = processes.parts_of_batches(whole)
 
     def epoch_work(self, stage: Stage) -> float:
         """Units of work of one epoch of a stage."""
@@ -115,17 +122,17 @@ class _Trainer:
     def run(self, index: int, stage: Stage, progress: RunProgress, checkpoints: Checkpoints) -> None:
         """Runs one stage, from its first epoch or from where it was stopped."""
         if progress.stage == index and progress.epoch:
-            state, optimizer_state = checkpoints.last(progress)
+            state, optimizer_state = processes.from_main(lambda: checkpoints.last(progress))
             load_state(self.model, state, checkpoints.folder)
             stage.optimizer.load_state_dict(optimizer_state)
             self.work.skip(progress.epoch * self.epoch_work(stage))
         elif progress.best_file:
-            load_state(self.model, checkpoints.best(progress), checkpoints.folder)
+            _load_best(self.model, progress, checkpoints)
         stage.enter(self.model)
         if not any(parameter.requires_grad for parameter in self.model.device.parameters()):
             # From here on the device half is what it will be in use, and its tables must not change any more.
-            self.model.update_tables()
-        model, optimizer, loader = self.accelerator.prepare(self.model, stage.optimizer, stage.loader)
+            _update_tables(self.model)
+        objective, optimizer, loader = self._prepare(stage)
         # Preparing wraps what learns; the factors refer to the rates that the stage started with.
         rates = [group.setdefault("initial_lr", group["lr"]) for group in optimizer.param_groups]
         for epoch in range(progress.epoch, stage.config.epochs):
@@ -134,9 +141,9 @@ class _Trainer:
             set_seed((self.config.seed << 20) + (index << 12) + epoch, device_specific=True)
             stage.sampler.epoch = (index << 12) + epoch
             stage.train_mode(self.model)
-            loss = self._epoch(stage, epoch, model, optimizer, loader, rates)
+            loss = self._epoch(stage, epoch, objective, optimizer, loader, rates)
             self.model.eval()
-            validation = self._validate(stage, model)
+            validation = self._validate(stage)
             # The last step may have spoilt the weights without showing in its own loss.
             _check_finite(validation["loss"], stage.name, epoch, len(loader))
             criterion = validation["loss"] if stage.config.select == "loss" else -validation[self.task.main_metric]
@@ -146,9 +153,7 @@ class _Trainer:
             seconds = round(time.monotonic() - started, 1)
             entry = {"stage": stage.name, "epoch": epoch + 1, "training_loss": loss, "seconds": seconds}
             progress.history.append(entry | {f"validation_{key}": value for key, value in validation.items()})
-            if self.accelerator.is_main_process:
-                checkpoints.save(progress, unique_state(self.model), stage.optimizer, is_best)
-            self.accelerator.wait_for_everyone()
+            self._save(stage, progress, checkpoints, is_best)
             quality = f"{self.task.main_metric} {validation[self.task.main_metric]:.2f} %"
             self.work.say(
                 f"  {stage.name} epoch {epoch + 1}/{stage.config.epochs}: loss {validation['loss']:.4f}, {quality}"
@@ -156,14 +161,28 @@ class _Trainer:
         self.accelerator.free_memory()
         if index + 1 < len(self.config.stages):
             progress.stage, progress.epoch, progress.best = index + 1, 0, None
-            if self.accelerator.is_main_process:
-                checkpoints.record(progress)
+            processes.from_main(lambda: checkpoints.record(progress))
+
+    def _prepare(self, stage: Stage) -> tuple[nn.Module, Any, Any]:
+        """The stage's loss, optimizer and loader as this process needs them."""
+        if processes.count() > 1:
+            images, targets = send_to_device(stage.loader.dataset[:2], self.accelerator.device)
+            tell_unused(self.accelerator, self._loss(stage, images, targets), stage.trainable)
+        objective = Objective(self.model, partial(self._loss, stage))
+        return self.accelerator.prepare(objective, stage.optimizer, stage.loader)
+
+    def _save(self, stage: Stage, progress: RunProgress, checkpoints: Checkpoints, is_best: bool) -> None:
+        def save() -> tuple[str, str]:
+            checkpoints.save(progress, unique_state(self.model), stage.optimizer, is_best)
+            return progress.best_file, progress.last_file
+
+        progress.best_file, progress.last_file = processes.from_main(save)
 
     def _epoch(
         self,
         stage: Stage,
         epoch: int,
-        model: nn.Module,
+        objective: nn.Module,
         optimizer: torch.optim.Optimizer,
         loader: Sequence[Batch],
         rates: Sequence[float],
@@ -175,23 +194,24 @@ class _Trainer:
             factor = stage.learning_rate_factor((epoch + step / steps) / stage.config.epochs)
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate * factor
-            loss = self._loss(stage, model, augment(images, stage.config.augment), targets)
-            optimizer.zero_grad()
-            self.accelerator.backward(loss)
-            optimizer.step()
+            loss = objective(augment(images, stage.config.augment), targets)
+            self.accelerator.backward(loss / stage.config.accumulation_steps)
+            if (step + 1) % stage.config.accumulation_steps == 0 or step == steps - 1:
+                optimizer.step()
+                optimizer.zero_grad()
             total += loss.detach()
             if step % _CHECK_EVERY_STEPS == 0 or step == steps - 1:
-                _check_finite(total.item(), stage.name, epoch, step)
-            self.work.advance(len(images) * self.accelerator.num_processes)
-        return total.item() / steps
+                _check_finite(processes.summed(total).item(), stage.name, epoch, step)
+            self.work.advance(len(images) * processes.count())
+        return processes.summed(total).item() / processes.count() / steps
 
-    def _loss(self, stage: Stage, model: nn.Module, images: Tensor, targets: Tensor) -> Tensor:
-        step = self._step(stage, model, images, targets)
-        loss = _weighted(stage, step)
-        # Of the quantiles alone; it moves nothing else.
-        return loss + step.outputs.get("auxiliary_loss", 0)
+    def _loss(self, stage: Stage, images: Tensor, targets: Tensor) -> Tensor:
+        step = self._step(stage, images, targets)
+        with torch.autocast(self.accelerator.device.type, enabled=False):
+            # The auxiliary loss is that of the quantiles alone; it moves nothing else.
+            return _weighted(stage, step) + step.outputs.get("auxiliary_loss", 0)
 
-    def _step(self, stage: Stage, model: nn.Module, images: Tensor, targets: Tensor) -> Step:
+    def _step(self, stage: Stage, images: Tensor, targets: Tensor) -> Step:
         with self.accelerator.autocast():
             teacher_prediction: Any = None
             teacher_features: dict[str, Tensor] = {}
@@ -199,25 +219,34 @@ class _Trainer:
                 with torch.no_grad():
                     inputs = self.teacher.preprocess(images)
                     teacher_prediction, teacher_features = self.teacher.chain.outputs(inputs, stage.config.features)
-            outputs = model(images, targets, stage.config.features)
+            outputs = convert_to_fp32(self.model(images, targets, stage.config.features))
         return Step(outputs, teacher_prediction, teacher_features, targets, stage.config, self.task)
 
     @torch.no_grad()
-    def _validate(self, stage: Stage, model: nn.Module) -> dict[str, float]:
+    def _validate(self, stage: Stage) -> dict[str, float]:
         """The stage's loss and the task's quality on the validation set, without augmentation."""
         metric = self.task.metric()
-        total, count = 0.0, 0
-        for images, targets in self.validation_loader:
-            step = self._step(stage, model, images, targets)
-            loss = _weighted(stage, step)
-            losses, predictions, labels = self.accelerator.gather_for_metrics(
-                (loss.expand(len(images)), step.outputs["prediction"], targets)
-            )
-            total += losses.sum().item()
-            count += len(losses)
-            metric.update(predictions, labels)
-            self.work.advance(EVALUATION_WORK * len(losses))
+        total, count = 0.0, 0.0
+        for batch in self.validation_loader:
+            images, targets = send_to_device(batch, self.accelerator.device)
+            step = self._step(stage, images, targets)
+            total += len(images) * _weighted(stage, step).item()
+            count += len(images)
+            metric.update(step.outputs["prediction"], targets)
+            self.work.advance(EVALUATION_WORK * len(images) * processes.count())
+        total, count = processes.total(total, count)
+        # The metric joins what the processes counted by itself.
         return {"loss": total / count, **metric.compute()}
+
+
+def _load_best(model: SplitModel, progress: RunProgress, checkpoints: Checkpoints) -> None:
+    load_state(model, processes.from_main(lambda: checkpoints.best(progress)), checkpoints.folder)
+
+
+def _update_tables(model: SplitModel) -> None:
+    model.update_tables()
+    # Computed from equal weights, but not always on machines that round alike.
+    processes.share_state(model)
 
 
 def _weighted(stage: Stage, step: Step) -> Tensor:
