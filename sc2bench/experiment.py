@@ -61,7 +61,7 @@ class Run:
         """Whether the record exists and is not older than `moment`, in seconds since 1970."""
         try:
             return self.record_path.stat().st_mtime >= moment
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return False
 
     @property

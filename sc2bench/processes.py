@@ -41,10 +41,10 @@ def start() -> None:
     forced = parse_flag_from_env("ACCELERATE_USE_CPU")
     # Accelerate joins processes on the processor only if it is told that there is nothing better.
     on_processor = forced or (launched > 1 and not torch.accelerator.is_available())
-    if launched == 1 and forced and "MASTER_ADDR" in os.environ:
+    if launched == 1 and "MASTER_ADDR" in os.environ and "ACCELERATE_MIXED_PRECISION" in os.environ:
         print(
-            "warning: `accelerate launch --cpu` starts a single process unless it is given MPI; for more processes on "
-            "the processor give --multi_gpu instead of --cpu",
+            "warning: `accelerate launch` has started a single process; without MPI it starts more on the processor "
+            "only if it is given --multi_gpu, and not --cpu",
             file=sys.stderr,
         )
     options = InitProcessGroupKwargs(timeout=_PATIENCE).to_kwargs() if launched > 1 else {}

@@ -116,7 +116,12 @@ class Sharing(Generic[AnyPoint]):
     def _work_off_group(self, group: list[AnyPoint]) -> list[AnyPoint]:
         """Measures what can be claimed of points that are measured in one pass; returns those that another has."""
         try:
-            mine, left = processes.from_main(lambda: self._choose(group))
+            try:
+                mine, left = processes.from_main(lambda: self._choose(group))
+            except Sc2benchError as error:
+                for point in group:
+                    self._fail(point, error)
+                return []
             for number, point in enumerate(group):
                 if number not in mine and number not in left:
                     self._passed_over(point)

@@ -180,6 +180,17 @@ def test_an_unexpected_error_in_a_sweep_costs_its_own_point_only(tmp_path, tiny,
     assert "in fragile" in capsys.readouterr().err
 
 
+def test_a_record_that_can_not_be_written_is_its_own_failure(tiny, light_file, tmp_path):
+    suite = Suite.load(light_file, [*tiny, "evaluation.samples=20"])
+    folder = tmp_path / "results" / "image_classification"
+    folder.mkdir(parents=True)
+    (folder / "input_codec").write_text("a file where records of the codecs belong")
+    suite = Suite(suite.config, {label: suite.runs[label] for label in ("WebP", "Teacher")})
+    with pytest.raises(PointsFailed, match=r"3 of 4 points failed(.|\n)*can't claim .*input_codec"):
+        suite.run(quiet=True)
+    assert [run.done for run in suite.all_runs()] == [False, False, False, True]
+
+
 def test_an_interrupt_stops_the_suite(tiny, light_file, monkeypatch, tmp_path):
     def interrupt(*args, **options):
         raise KeyboardInterrupt
