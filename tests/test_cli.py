@@ -38,8 +38,8 @@ def test_help_and_errors_of_usage_do_not_import_torch():
         (["run", "stage1.epocs=1"], "unknown key 'stage1.epocs'; did you mean 'stage1.epochs'?"),
         (["run", "method=input_codec", "rate=101"], "codec 'jpeg' can't code at quality 101"),
         (["run", "task.root=/nowhere"], "Fashion-MNIST folder /nowhere does not exist"),
-        (["run", "method=teacher", "teacher.weights=/nowhere"], "weights /nowhere are missing"),
-        (["run", "method=teacher", f"teacher.weights={__file__}"], "must be an undamaged safetensors file"),
+        (["run", "method=teacher", "teacher.weights=/nowhere.pth"], "weights /nowhere.pth are missing"),
+        (["run", "method=teacher", f"teacher.weights={__file__}"], "are of no known format; give a file that ends in .safetensors"),
         (["run", "method=teacher", "output=/proc/results"], "can't write to /proc/results"),
         (["suite", "run", "embeded"], "unknown suite 'embeded'; did you mean 'embedded'?"),
         (["report", "quickstart", "output=none"], "there are no records"),
@@ -81,7 +81,7 @@ def test_list_names_what_there_is(capsys):
             "method: channel_reduction, end_to_end, entropic_student, entropy_bottleneck, feature_codec, input_codec, "
             "neural_input_codec, teacher\n",
         ),
-        (["suite", "list"], "embedded\nquickstart\n"),
+        (["suite", "list"], "embedded\npaper\nquickstart\n"),
     ):
         with pytest.raises(SystemExit):
             app(arguments)
