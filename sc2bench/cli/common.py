@@ -1,0 +1,79 @@
+"""What the commands share: their options, what they start from, and how errors end them."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import typer
+
+from sc2bench.errors import Sc2benchError
+
+INTERRUPTED = 130
+
+Overrides = Annotated[list[str] | None, typer.Argument(help="key=value, such as method=input_codec or stage1.epochs=2")]
+SuiteName = Annotated[str, typer.Argument(help="a suite of configs/suite/, or the path of a YAML file")]
+ConfigDirs = Annotated[list[str] | None, typer.Option("--config-dir", help="a further folder laid out like configs/")]
+Plugins = Annotated[list[str] | None, typer.Option("--plugin", help="a Python file that registers methods of your own")]
+Force = Annotated[bool, typer.Option("--force", help="measure again where a record exists")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="show no progress")]
+
+
+class Interrupted(Sc2benchError):
+    """The user pressed Ctrl-C."""
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Turns Ctrl-C into an error of ours: Typer would end the program without a word."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Interrupted("interrupted; the same command goes on where this one stopped") from None
+
+
+def guarded(command: Callable[[], Any], debug: bool) -> int:
+    """Runs a command; turns what a user can mend into one sentence. Returns the exit code."""
+    try:
+        command()
+    except Sc2benchError as error:
+        if debug:
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return INTERRUPTED if isinstance(error, Interrupted) else 1
+    return 0
+
+
+def open_suite(name: str, overrides: list[str] | None, config_dirs: list[str] | None, plugins: list[str] | None) -> Any:
+    """Loads plugins, then the suite."""
+    from sc2bench.registry import load_plugins
+    from sc2bench.suite import Suite
+
+    load_plugins(plugins or [])
+    return Suite.load(name, overrides or [], config_dirs or [])
+
+
+def write_suite_report(suite: Any, *, published: bool = False) -> None:
+    """Writes the report of a suite, and says what is missing in it."""
+    from sc2bench.report import published_points, write_report
+
+    records = suite.records()
+    config = suite.config
+    missing = len(suite.all_runs()) - len(records)
+    if missing:
+        print(f"{missing} of {len(suite.all_runs())} points are not measured yet", file=sys.stderr)
+    points = published_points(records, config.metric) if published else None
+    if points is not None and points.empty:
+        where = ", ".join(sorted(set(records["task"] + " on " + records["dataset"])))
+        print(f"there are no published points of {config.metric} for {where}; no overlay is drawn", file=sys.stderr)
+    written = write_report(
+        records,
+        suite.folder,
+        title=f"Suite {config.name}",
+        metric=config.metric,
+        anchor=config.anchor,
+        figures=config.figures,
+        published=points,
+    )
+    for path in written:
+        print(path)

@@ -1,0 +1,163 @@
+"""Commands about a suite."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import time as now
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from sc2bench.cli.application import app, suite_app
+from sc2bench.cli.common import (
+    ConfigDirs,
+    Force,
+    Overrides,
+    Plugins,
+    Quiet,
+    SuiteName,
+    interruptible,
+    open_suite,
+    write_suite_report,
+)
+from sc2bench.errors import ConfigError
+
+
+@suite_app.command("run")
+def suite_run(
+    name: SuiteName,
+    overrides: Overrides = None,
+    config_dir: ConfigDirs = None,
+    plugin: Plugins = None,
+    force: Force = False,
+    quiet: Quiet = False,
+    launcher: Annotated[str | None, typer.Option(help="run as jobs: local or slurm")] = None,
+    jobs: Annotated[int, typer.Option(help="number of jobs; they divide the points among them")] = 1,
+    partition: Annotated[str | None, typer.Option(help="of the cluster")] = None,
+    time: Annotated[int, typer.Option(help="minutes of a job; one that needs more is queued again")] = 1440,
+    cpus: Annotated[int | None, typer.Option(help="of each job; local: all, divided by the jobs")] = None,
+    gpus: Annotated[int, typer.Option(help="of each job; each gets a process")] = 0,
+    wait: Annotated[
+        bool | None, typer.Option(help="for points that others measure; by default not for jobs of a cluster")
+    ] = None,
+) -> None:
+    """Measure all points of a suite that have no record yet, then write its tables and figure."""
+    suite = open_suite(name, overrides, config_dir, plugin)
+    if launcher is not None:
+        from sc2bench.launcher import JobOptions, SuiteJob
+
+        options = JobOptions(launcher, jobs, partition, time, cpus, gpus)
+        job = SuiteJob(name, overrides or [], config_dir or [], plugin or [], now() if force else None)
+        _launch(suite, job, options, quiet=quiet, wait=launcher == "local" if wait is None else wait)
+        return
+    if jobs != 1 or partition is not None or cpus is not None or gpus:
+        raise ConfigError("--jobs, --partition, --cpus and --gpus are for jobs; add --launcher local or slurm")
+    with interruptible(), _reporting(suite):
+        suite.run(force=force, quiet=quiet, wait=wait is not False)
+
+
+def _launch(suite: Any, job: Any, options: Any, *, quiet: bool, wait: bool) -> None:
+    from sc2bench import launcher
+    from sc2bench.sharing import PointsFailed
+
+    submitted = launcher.submit(job, options, suite.job_folder)
+    print(f"jobs {', '.join(job.job_id for job in submitted)}; logs in {suite.job_folder}", file=sys.stderr)
+    if not wait:
+        return
+    with interruptible(), _reporting(suite):
+        sentences = launcher.wait(submitted, suite, quiet=quiet)
+        if sentences:
+            raise PointsFailed("\n".join(sentences))
+
+
+@contextmanager
+def _reporting(suite: Any) -> Iterator[None]:
+    """Writes the report in the end, also if some points failed."""
+    from sc2bench import processes
+    from sc2bench.sharing import PointsFailed
+
+    try:
+        yield
+    except PointsFailed:
+        if processes.is_main() and any(run.done for run in suite.all_runs()):
+            write_suite_report(suite)
+        raise
+    if processes.is_main():
+        write_suite_report(suite)
+
+
+@suite_app.command("status")
+def suite_status(
+    name: SuiteName, overrides: Overrides = None, config_dir: ConfigDirs = None, plugin: Plugins = None
+) -> None:
+    """Show which points of a suite are measured, and which are being measured by whom."""
+    from sc2bench.claims import holder
+
+    suite = open_suite(name, overrides, config_dir, plugin)
+    table = Table("curve", "rate", "record")
+    for label, runs in suite.runs.items():
+        for run in runs:
+            rate = "" if run.config.rate is None else f"{run.config.rate:g}"
+            owner = None if run.done else holder(run.record_path)
+            state = "-" if owner is None else f"claimed: {owner}"
+            table.add_row(label, rate, str(run.record_path) if run.done else state)
+    Console().print(table)
+
+
+@suite_app.command("list")
+def suite_list(config_dir: ConfigDirs = None) -> None:
+    """List the suites."""
+    from sc2bench.config import suite_files
+
+    for name in sorted(suite_files(config_dir or [])):
+        print(name)
+
+
+@app.command()
+def report(
+    name: SuiteName,
+    overrides: Overrides = None,
+    config_dir: ConfigDirs = None,
+    plugin: Plugins = None,
+    published: Annotated[bool, typer.Option("--published", help="draw published points behind measured ones")] = False,
+) -> None:
+    """Write the tables and the figures of a suite from the records that exist."""
+    write_suite_report(open_suite(name, overrides, config_dir, plugin), published=published)
+
+
+@app.command()
+def validate(
+    name: SuiteName,
+    overrides: Overrides = None,
+    config_dir: ConfigDirs = None,
+    plugin: Plugins = None,
+    all_rates: Annotated[bool, typer.Option("--all-rates", help="try every rate, not one a curve")] = False,
+) -> None:
+    """Try every curve of a suite for a moment, with miniature data and random weights, and say what would fail."""
+    from sc2bench.validation import Trial, validate
+
+    suite = open_suite(name, overrides, config_dir, plugin)
+    console = Console()
+
+    def show(trial: Trial) -> None:
+        verdict = f"FAILS: {trial.problem}" if trial.problem else "works"
+        rate = "" if trial.rate is None else f" {trial.rate:g}"
+        console.print(f"{trial.label}{rate}: {verdict} ({trial.seconds:.1f} s)", highlight=False, markup=False)
+
+    with interruptible():
+        trials = validate(suite, all_rates=all_rates, on_trial=show)
+    table = Table("curve", "rate", "stages", "bytes", "seconds", "works")
+    for trial in trials:
+        rate = "" if trial.rate is None else f"{trial.rate:g}"
+        size = "" if trial.bytes_mean is None else f"{trial.bytes_mean:.0f}"
+        stages = str(len(trial.stages))
+        table.add_row(trial.label, rate, stages, size, f"{trial.seconds:.1f}", "no" if trial.problem else "yes")
+    console.print(table)
+    for address in sorted({address for trial in trials for address in trial.downloads}):
+        print(f"would download {address}")
+    failed = [trial for trial in trials if trial.problem]
+    print(f"{len(trials) - len(failed)} of {len(trials)} work, tried with random weights in miniature")
+    if failed:
+        raise ConfigError("\n".join(["these would fail:", *(f"  {trial.label}: {trial.problem}" for trial in failed)]))
