@@ -21,8 +21,8 @@ from sc2bench.run import run_all
 from sc2bench.suite import Suite
 from sc2bench.teachers import teacher_downloads
 
-# Two samples are the fewest that a batch normalization can learn from.
-_SAMPLES = 2
+# Two samples are the fewest that a batch normalization can learn from; measuring takes but one.
+_TRAINING_SAMPLES = 2
 
 
 @dataclass(frozen=True)
@@ -101,8 +101,8 @@ def _cut_down(config: RunConfig, shared: Path, own: Path) -> RunConfig:
     config.teacher.weights = "random"
     if getattr(config.method, "weights", None) is not None:
         config.method.weights = "random"
-    config.evaluation.samples = config.evaluation.batch_size = _SAMPLES
+    config.evaluation.samples = config.evaluation.batch_size = 1
     for name, stage in config.stages.items():
-        once = replace(stage, epochs=1, milestones=[], samples=_SAMPLES, batch_size=_SAMPLES)
+        once = replace(stage, epochs=1, milestones=[], samples=_TRAINING_SAMPLES, batch_size=_TRAINING_SAMPLES)
         setattr(config, name, once)
     return config

@@ -39,7 +39,10 @@ def test_help_and_errors_of_usage_do_not_import_torch():
         (["run", "method=input_codec", "rate=101"], "codec 'jpeg' can't code at quality 101"),
         (["run", "task.root=/nowhere"], "Fashion-MNIST folder /nowhere does not exist"),
         (["run", "method=teacher", "teacher.weights=/nowhere.pth"], "weights /nowhere.pth are missing"),
-        (["run", "method=teacher", f"teacher.weights={__file__}"], "are of no known format; give a file that ends in .safetensors"),
+        (
+            ["run", "method=teacher", f"teacher.weights={__file__}"],
+            "are of no known format; give a file that ends in .safetensors",
+        ),
         (["run", "method=teacher", "output=/proc/results"], "can't write to /proc/results"),
         (["suite", "run", "embeded"], "unknown suite 'embeded'; did you mean 'embedded'?"),
         (["report", "quickstart", "output=none"], "there are no records"),

@@ -94,7 +94,7 @@ def test_two_processes_train_and_measure_as_one(tiny, tmp_path):
         assert difference <= 0.02 * change + 1e-6, (name, difference, change)
     histories = [json.loads((run.checkpoint_folder / "history.json").read_text()) for run in (trained_alone, runs[-1])]
     for key in ("training_loss", "validation_loss", "validation_top1"):
-        assert histories[0][0][key] == pytest.approx(histories[1][0][key], rel=1e-4), key
+        assert histories[0][0][key] == pytest.approx(histories[1][0][key], rel=2e-3), key
 
 
 @pytest.mark.slow

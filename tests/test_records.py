@@ -20,7 +20,7 @@ def test_record_is_complete_and_stands_at_its_own_path(record_file, tmp_path):
     assert record.keys() == set(FIELDS)
     assert record["samples"] == 100
     assert record["split"] == "test"
-    assert record["config"]["method"] == {"name": "input_codec", "codec": "jpeg"}
+    assert record["config"]["method"] == {"name": "input_codec", "codec": "jpeg", "options": {}}
     assert record["environment"]["packages"]["torch"]
     assert record["environment"]["threads"] >= 1
     folder = tmp_path / "results" / "image_classification" / "input_codec"
