@@ -4,11 +4,11 @@ Layout, all numbers big-endian, a varint being 7 bits a byte, least significant 
 
     session header  magic "SC2B" | version (1) | flags (1) | fingerprint (8) | varint length + shape
                     | [varint length + shared bytes] | CRC-32 (4)
-    packet          varint length of the rest | [varint length of side information | side information] | payload
-                    | [CRC-32 (4)]
+    packet          varint length of the rest | [varint height | varint width]
+                    | [varint length of side information | side information] | payload | [CRC-32 (4)]
 
-The flags say whether packets carry side information and a checksum, and whether the header has shared bytes; without
-any, it is as it was before they existed. A checksum covers all that stands before it.
+The flags say whether packets carry side information, a checksum and the size of their image, and whether the header has
+shared bytes; without any, it is as it was before they existed. A checksum covers all that stands before it.
 """
 
 import hashlib
@@ -26,11 +26,13 @@ CRC_BYTES = 4
 # No packet is larger, so a damaged length can't make a receiver reserve more.
 MAX_PACKET_BYTES = 1 << 26
 MAX_DIMENSIONS = 8
+# Of an image whose size a packet gives, in pixels: a damaged size can't make a receiver reserve more.
+MAX_IMAGE_SIDE = 8192
 # Coding tables take hundreds of bytes; a receiver reserves no more than this for what a session shares.
 MAX_SHARED_BYTES = 1 << 16
 _MAX_VARINT_BYTES = 5
 _MAX_HEADER_BYTES = 256 + MAX_SHARED_BYTES
-_SIDE_INFO_FLAG, _CHECKSUM_FLAG, _SHARED_FLAG = 1, 2, 4
+_SIDE_INFO_FLAG, _CHECKSUM_FLAG, _SHARED_FLAG, _SIZE_FLAG = 1, 2, 4, 8
 
 
 class PacketError(Sc2benchError):
@@ -47,6 +49,7 @@ class SessionHeader:
         has_side_info: whether packets carry side information.
         checksum: whether packets end in a CRC-32.
         shared: what the payloads leave out because it is the same for all, such as a codec's tables.
+        has_size: whether packets say how large their image is, because images vary.
     """
 
     fingerprint: bytes
@@ -54,12 +57,14 @@ class SessionHeader:
     has_side_info: bool = False
     checksum: bool = False
     shared: bytes = b""
+    has_size: bool = False
 
     def to_bytes(self) -> bytes:
         """The header as it is sent; raises `PacketError` for more than `MAX_SHARED_BYTES` shared bytes."""
         if len(self.shared) > MAX_SHARED_BYTES:
             raise PacketError(f"a session shares at most {MAX_SHARED_BYTES} bytes, not {len(self.shared)}")
-        flags = _SIDE_INFO_FLAG * self.has_side_info | _CHECKSUM_FLAG * self.checksum | _SHARED_FLAG * bool(self.shared)
+        flags = _SIDE_INFO_FLAG * self.has_side_info | _CHECKSUM_FLAG * self.checksum
+        flags |= _SHARED_FLAG * bool(self.shared) | _SIZE_FLAG * self.has_size
         shape = b"".join(_varint(size) for size in (len(self.shape), *self.shape))
         shared = _varint(len(self.shared)) + self.shared if self.shared else b""
         content = MAGIC + bytes((VERSION, flags)) + self.fingerprint + shape + shared
@@ -94,11 +99,12 @@ class SessionHeader:
         if flags & _SHARED_FLAG:
             length, at = _read_varint(content, at)
             shared, at = content[at : at + length], at + length
-        known = _SIDE_INFO_FLAG | _CHECKSUM_FLAG | _SHARED_FLAG
+        known = _SIDE_INFO_FLAG | _CHECKSUM_FLAG | _SHARED_FLAG | _SIZE_FLAG
         if at != len(content) or flags & ~known or bool(shared) != bool(flags & _SHARED_FLAG):
             raise PacketError("the session header has content that this version does not know")
         fingerprint = content[start - FINGERPRINT_BYTES : start]
-        return cls(fingerprint, tuple(shape), bool(flags & _SIDE_INFO_FLAG), bool(flags & _CHECKSUM_FLAG), shared)
+        has_side_info, checksum, has_size = (bool(flags & f) for f in (_SIDE_INFO_FLAG, _CHECKSUM_FLAG, _SIZE_FLAG))
+        return cls(fingerprint, tuple(shape), has_side_info, checksum, shared, has_size)
 
     def require(self, other: "SessionHeader") -> None:
         """Raises `PacketError` unless `other`, a received header, belongs to the same model and tables."""
@@ -120,16 +126,19 @@ class Packet:
     Attributes:
         payload: the coded symbols or image.
         side_info: what decoding the payload needs and changes from sample to sample.
+        size: (height, width) of the image, where images vary; on the wire it counts as side information.
     """
 
     payload: bytes
     side_info: bytes = b""
+    size: tuple[int, int] | None = None
 
     def to_bytes(self, session: SessionHeader) -> bytes:
         """The packet as it is sent; its length is the sample's rate."""
         if self.side_info and not session.has_side_info:
             raise ValueError("the packet has side information, but its session header does not announce any")
-        body = (_varint(len(self.side_info)) if session.has_side_info else b"") + self.side_info + self.payload
+        body = self._size_bytes(session)
+        body += (_varint(len(self.side_info)) if session.has_side_info else b"") + self.side_info + self.payload
         length = len(body) + CRC_BYTES * session.checksum
         if length > MAX_PACKET_BYTES:
             raise PacketError(f"a packet of {length} bytes exceeds the bound of {MAX_PACKET_BYTES}")
@@ -153,18 +162,30 @@ class Packet:
             end -= CRC_BYTES
             if end < start or _crc(data[:end]) != data[end:]:
                 raise PacketError("the packet is damaged: its checksum is wrong")
+        size = None
+        if session.has_size:
+            height, start = _read_varint(data[:end], start)
+            width, start = _read_varint(data[:end], start)
+            size = height, width
+            if not 0 < min(size) <= max(size) <= MAX_IMAGE_SIDE:
+                raise PacketError(f"the packet's image has {height}x{width} pixels; a side has 1 ... {MAX_IMAGE_SIDE}")
         side_bytes = 0
         if session.has_side_info:
             side_bytes, start = _read_varint(data[:end], start)
             if side_bytes > end - start:
                 raise PacketError(f"the packet announces {side_bytes} bytes of side information in {end - start}")
-        return cls(data[start + side_bytes : end], data[start : start + side_bytes])
+        return cls(data[start + side_bytes : end], data[start : start + side_bytes], size)
 
     def sizes(self, session: SessionHeader) -> dict[str, int]:
         """The packet's size on the wire in bytes, split by purpose; the parts add up to the length of `to_bytes`."""
         total = len(self.to_bytes(session))
-        payload, side_info = len(self.payload), len(self.side_info)
+        payload, side_info = len(self.payload), len(self._size_bytes(session)) + len(self.side_info)
         return {"payload": payload, "side_info": side_info, "framing": total - payload - side_info}
+
+    def _size_bytes(self, session: SessionHeader) -> bytes:
+        if (self.size is not None) != session.has_size:
+            raise ValueError("a packet gives its image's size if, and only if, its session header announces it")
+        return b"" if self.size is None else b"".join(map(_varint, self.size))
 
 
 def fingerprint(*parts: bytes) -> bytes:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from accelerate.utils import DataLoaderConfiguration, set_seed
+from accelerate.utils import DataLoaderConfiguration, send_to_device, set_seed
 
 from sc2bench import processes
 from sc2bench.config import compose, from_resolved
@@ -162,7 +162,7 @@ def _run_group(runs: list[Run], confirm: Callable[[Run], None], work: Work) -> N
         workers=first.workers,
         on_samples=lambda samples: work.advance(EVALUATION_WORK * samples * processes.count()),
     )
-    image = dataset.sample(1).to(accelerator.device)
+    image = send_to_device(dataset.sample(1), accelerator.device)
     for run, model, measurement in zip(runs, models, measured, strict=True):
 
         def write(run: Run = run, model: SplitModel = model, measurement: Measurement = measurement) -> None:

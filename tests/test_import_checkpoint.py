@@ -141,7 +141,7 @@ def test_latents_outputs_and_sizes_are_as_published(overrides, tmp_path, name, c
         torch.testing.assert_close(prior.hyper_encoder(seen), expected["latent_z"], **TOLERANCE)
     coded = prior.compress(latents)
     server = model.server
-    decoded = server.decoder(server.prior.decompress(coded, server.shapes))
+    decoded = server.decoder(server.prior.decompress(coded, server.shapes(model.image_shape)))
     torch.testing.assert_close(decoded, expected["output"], **TOLERANCE)
     payloads, *sides = FACTS[name]["payload_bytes_per_stream_per_sample"]
     for number, item in enumerate(coded):
@@ -200,7 +200,7 @@ def test_channel_reduction_is_as_published(small_teachers, layout):
     torch.testing.assert_close(model.server.decoder(latents.clone()), expected["output"], **TOLERANCE)
     coded = model.device.prior.compress(latents)
     assert [len(item.payload) for item in coded] == [3 * 28 * 28] * 2
-    quantized = model.server.prior.decompress(coded, model.server.shapes)
+    quantized = model.server.prior.decompress(coded, model.server.shapes(model.image_shape))
     torch.testing.assert_close(model.server.decoder(quantized), expected["output_after_8bit"], **TOLERANCE)
 
 

@@ -239,17 +239,17 @@ def payload_decoder(model: SplitModel):
             from sc2bench.entropy import CodingError
 
             try:
-                decoded = server.prior.coder.decode([packet.payload], server.shapes[0])
+                decoded = server.prior.coder.decode([packet.payload], server.shapes(model.image_shape)[0])
             except CodingError as error:
                 raise PacketError(str(error)) from error
-            assert decoded.shape == (1, *server.shapes[0])
+            assert decoded.shape == (1, *server.shapes(model.image_shape)[0])
             assert decoded.dtype == np.int32
 
         return symbols
 
     def pixels(packet: Packet) -> None:
-        decoded = server.codec.decode_image(packet.payload, server.image_shape)
-        assert decoded.shape == server.image_shape
+        decoded = server.codec.decode_image(packet.payload, model.image_shape)
+        assert decoded.shape == model.image_shape
         assert decoded.dtype == np.uint8
 
     return pixels

@@ -10,6 +10,7 @@
 | EfficientNet, MobileNetV3 | stem, stage1 ... stageN, conv_last, avgpool, flatten, classifier |
 | Swin v1 and v2 | patch_embed, stage1, downsample1, ... stage4, norm, permute, avgpool, flatten, head |
 | VisionTransformer | patch_embed, tokens, blocks0 ... blocksN, norm, pool, head |
+| backbones of detectors and of segmentation | conv1, bn1, relu, maxpool, layer1 ... layer4 |
 """
 
 from collections import OrderedDict
@@ -27,6 +28,7 @@ from torchvision.models import (
     SwinTransformer,
     VisionTransformer,
 )
+from torchvision.models._utils import IntermediateLayerGetter
 
 from sc2bench.chain.base import named_stages, numbered, register_chain
 from sc2bench.chain.parts import FirstToken, FlattenPatches, ImageNetToHalves, Tokens
@@ -38,6 +40,12 @@ Stages = OrderedDict[str, nn.Module]
 def resnet(model: Any) -> Stages:
     """He et al. 2016; also ResNeXt (Xie et al. 2017) and Wide ResNet (Zagoruyko and Komodakis 2016)."""
     return _flatten_before_last(model.named_children())
+
+
+@register_chain(IntermediateLayerGetter)
+def backbone(model: Any) -> Stages:
+    """The stages of a classifier without what makes its prediction."""
+    return named_stages(*model.named_children())
 
 
 @register_chain(DenseNet)

@@ -4,15 +4,16 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from sc2bench.methods import SplitModel
 from sc2bench.packet import Packet
+from sc2bench.teachers import Images
 
 
 @torch.inference_mode()
-def measure_cost(model: SplitModel, image: Tensor) -> dict[str, Any]:
+def measure_cost(model: SplitModel, image: Images) -> dict[str, Any]:
     """Counts parameters and MACs of the two halves.
 
     A MAC is half a floating-point operation of PyTorch's flop counter, which counts matrix products and convolutions.
@@ -20,7 +21,7 @@ def measure_cost(model: SplitModel, image: Tensor) -> dict[str, Any]:
 
     Args:
         model: on any device.
-        image: one image, uint8 (1, C, H, W), on the same device.
+        image: one image, uint8, in a batch of its own, on the same device.
     """
     packets: list[Packet] = []
     learning = [parameter for parameter in model.parameters() if parameter.requires_grad]

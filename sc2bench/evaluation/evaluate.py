@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from accelerate.utils import send_to_device
 
 from sc2bench import processes
 from sc2bench.data import ImageSet
@@ -15,6 +16,7 @@ from sc2bench.methods import SplitModel
 from sc2bench.packet import Packet, SessionHeader
 from sc2bench.processes import ProcessError
 from sc2bench.tasks.base import Metric, Task
+from sc2bench.teachers import Images
 
 PARTS = ("payload", "side_info", "framing")
 
@@ -76,7 +78,7 @@ class _Tally:
     encode_seconds: float = 0.0
     decode_seconds: float = 0.0
 
-    def add(self, images: torch.Tensor, targets: torch.Tensor) -> None:
+    def add(self, images: Images, targets: Any) -> None:
         started = _now(images)
         packets = self.model.encode(images)
         sent = [packet.to_bytes(self.session) for packet in packets]
@@ -153,7 +155,7 @@ def evaluate_all(
 
     def measure() -> None:
         for images, targets in loader:
-            moved = images.to(device)
+            moved = send_to_device(images, device)
             for tally in tallies:
                 tally.add(moved, targets)
                 on_samples(len(images))
@@ -169,7 +171,7 @@ def _common(session: SessionHeader) -> SessionHeader:
     return session
 
 
-def _now(images: torch.Tensor) -> float:
-    if images.is_cuda:
-        torch.cuda.synchronize(images.device)
+def _now(images: Images) -> float:
+    if images[0].is_cuda:
+        torch.cuda.synchronize(images[0].device)
     return time.perf_counter()

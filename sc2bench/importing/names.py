@@ -85,7 +85,7 @@ def _student(model: LatentModel, keys: Collection[str]) -> Places:
         parts["gaussian_conditional."] = f"{shared}.gaussian."
     else:
         parts["entropy_bottleneck."] = "device.prior.model."
-    prefixes = ("bottleneck_layer.", f"{model.after}.", "")
+    prefixes = ("bottleneck_layer.", f"{model.server.after}.", "")
     placed = {f"{prefix}{part}": ours for prefix in prefixes for part, ours in parts.items()}
     return _tail(model.server.tail.names()) | stem | placed
 

@@ -1,7 +1,8 @@
 """The interface that every method has, and on which everything is measured."""
 
 from abc import abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch
@@ -10,14 +11,18 @@ from torch import Tensor, nn
 from sc2bench.config import MethodConfig, RunConfig
 from sc2bench.entropy import LatentDecoder, Shape
 from sc2bench.errors import ConfigError
-from sc2bench.packet import Packet, SessionHeader, fingerprint
+from sc2bench.packet import Packet, PacketError, SessionHeader, fingerprint
 from sc2bench.registry import METHODS
 from sc2bench.state import unique_state
-from sc2bench.teachers import Teacher
+from sc2bench.teachers import Images, Teacher
 
-# What forward() returns, where the method has it: "prediction", "features" (stage name to tensor),
-# "bits" (N,), "auxiliary_loss" (scalar).
+# A multiple of every network's stride.
+_PROBE_SIDE = 128
+
+# What forward() returns, where the method has it: "prediction" (of the teacher's head), "features" (stage name to
+# tensor), "bits" (N,), "auxiliary_loss" (scalar).
 Outputs = dict[str, Any]
+ImageShape = tuple[int, int, int]
 
 
 class DeviceHalf(nn.Module):
@@ -25,15 +30,26 @@ class DeviceHalf(nn.Module):
 
     @abstractmethod
     def encode(self, images: Tensor) -> list[Packet]:
-        """Turns uint8 images (N, C, H, W) into one packet a sample, in order."""
+        """Turns uint8 images of one size (N, C, H, W) into one packet a sample, in order."""
 
 
 class ServerHalf(nn.Module):
     """What runs on the server."""
 
     @abstractmethod
-    def decode(self, packets: Sequence[Packet]) -> Any:
-        """Turns packets into predictions, for classification logits (N, classes); raises `PacketError`."""
+    def decode(self, packets: Sequence[Packet], image_shape: ImageShape) -> Any:
+        """Turns packets of images of one shape into predictions.
+
+        Args:
+            packets: of N images.
+            image_shape: (C, H, W) of each of them.
+
+        Returns:
+            N predictions as the teacher's head gives them finally: for classification logits (N, classes).
+
+        Raises:
+            PacketError: for packets that can't be decoded.
+        """
 
 
 class SplitModel(nn.Module):
@@ -44,28 +60,30 @@ class SplitModel(nn.Module):
     Args:
         device: the device's half.
         server: the server's half. Modules that run on both sides, as a prior does, stand in both.
-        shape: fixed shape of a sample's symbols or image, announced in the session header.
+        image_shape: (C, H, W) of the images; (C, 0, 0) if they vary, so that packets say how large theirs is.
+        shape: of one sample's symbols or image, announced in the session header where images don't vary.
     """
 
     config_class: ClassVar[type[MethodConfig]] = MethodConfig
     rate_knob: str | None = None
 
-    def __init__(self, device: DeviceHalf, server: ServerHalf, shape: Sequence[int]):
+    def __init__(self, device: DeviceHalf, server: ServerHalf, image_shape: ImageShape, shape: Sequence[int]):
         super().__init__()
         self.device = device
         self.server = server
-        self.shape = tuple(shape)
+        self.image_shape = image_shape
+        self.shape = () if self.varies else tuple(shape)
         self.checksum = False
 
     @classmethod
     @abstractmethod
-    def from_config(cls, config: RunConfig, teacher: Teacher, image_shape: tuple[int, int, int]) -> "SplitModel":
+    def from_config(cls, config: RunConfig, teacher: Teacher, image_shape: ImageShape) -> "SplitModel":
         """Builds the method.
 
         Args:
             config: `config.method` is an instance of `config_class`.
             teacher: the method takes over what it wants of its modules.
-            image_shape: (C, H, W) of the data set's images.
+            image_shape: (C, H, W) of the data set's images; (C, 0, 0) if they vary.
         """
 
     @classmethod
@@ -74,11 +92,11 @@ class SplitModel(nn.Module):
         return []
 
     @abstractmethod
-    def forward(self, images: Tensor, targets: Any = None, features: Collection[str] = ()) -> Outputs:
+    def forward(self, images: Images, targets: Any = None, features: Collection[str] = ()) -> Outputs:
         """The differentiable path, for training.
 
         Args:
-            images: uint8, (N, C, H, W).
+            images: uint8, (N, C, H, W), or N images of (C, H, W) where they vary.
             targets: the task's targets, for heads that need them.
             features: stages of the teacher whose outputs are wanted.
         """
@@ -96,7 +114,13 @@ class SplitModel(nn.Module):
             self.shape,
             has_side_info=self.has_side_info,
             checksum=self.checksum,
+            has_size=self.varies,
         )
+
+    @property
+    def varies(self) -> bool:
+        """Whether images vary in size."""
+        return not self.image_shape[1]
 
     @property
     def has_side_info(self) -> bool:
@@ -108,21 +132,50 @@ class SplitModel(nn.Module):
         return ()
 
     @torch.inference_mode()
-    def encode(self, images: Tensor) -> list[Packet]:
-        """Runs the device half on uint8 images (N, C, H, W); one packet a sample, in order.
+    def encode(self, images: Images) -> list[Packet]:
+        """Runs the device half on uint8 images (N, C, H, W), or on N of (C, H, W); one packet a sample, in order.
 
         Raises:
             EntropyTablesMissing: before `update_tables()`, for methods that have a prior.
         """
-        return self.device.encode(images)
+        if not self.varies:
+            return self.device.encode(images if isinstance(images, Tensor) else torch.stack(list(images)))
+        return self._each_size(
+            [_size(image) for image in images],
+            lambda size, places: [
+                replace(packet, size=size) for packet in self.device.encode(torch.stack([images[i] for i in places]))
+            ],
+        )
 
     @torch.inference_mode()
     def decode(self, packets: Sequence[Packet]) -> Any:
-        """Runs the server half; raises `PacketError` for packets that can't be decoded."""
-        return self.server.decode(packets)
+        """Runs the server half; raises `PacketError` for packets that can't be decoded.
 
-    def estimate_bits(self, images: Tensor) -> Tensor | None:
-        """The information that a learned prior estimates in each of uint8 images (N, C, H, W); `None` without one."""
+        Returns:
+            Predictions in the packets' order; a list of them where images vary.
+        """
+        if not self.varies:
+            return self.server.decode(packets, self.image_shape)
+        if any(packet.size is None for packet in packets):
+            raise PacketError("a packet does not say how large its image is, though images vary; it is foreign")
+        return self._each_size(
+            [packet.size for packet in packets],
+            lambda size, places: self.server.decode([packets[i] for i in places], (self.image_shape[0], *size)),
+        )
+
+    def _each_size(self, sizes: Sequence[Any], run: Callable[[Any, list[int]], Any]) -> list[Any]:
+        """Runs a half once for each size among the samples; returns what comes of each sample, in order."""
+        places: dict[Any, list[int]] = {}
+        for place, size in enumerate(sizes):
+            places.setdefault(size, []).append(place)
+        results: list[Any] = [None] * len(sizes)
+        for size, chosen in places.items():
+            for place, result in zip(chosen, run(size, chosen), strict=True):
+                results[place] = result
+        return results
+
+    def estimate_bits(self, images: Images) -> Tensor | None:
+        """The information that a learned prior estimates in each image, float (N,); `None` without one."""
         return None
 
     def update_tables(self) -> None:
@@ -134,7 +187,7 @@ class SplitModel(nn.Module):
         return {}
 
 
-def build_model(config: RunConfig, teacher: Teacher, image_shape: tuple[int, int, int]) -> SplitModel:
+def build_model(config: RunConfig, teacher: Teacher, image_shape: ImageShape) -> SplitModel:
     """Builds the split model that a configuration names."""
     model: SplitModel = METHODS[config.method.name].from_config(config, teacher, image_shape)
     model.checksum = config.evaluation.checksum
@@ -148,6 +201,23 @@ def downloads(config: RunConfig) -> list[str]:
     """The addresses of what `build_model` would download; see `SplitModel.downloads`."""
     method: type[SplitModel] = METHODS[config.method.name]
     return method.downloads(config)
+
+
+def probe_image(teacher: Teacher, image_shape: ImageShape) -> Tensor:
+    """A black image to try shapes with, uint8 (1, C, H, W); where images vary, of a size that every network takes."""
+    channels, height, width = image_shape
+    place = teacher.preprocess.mean.device
+    return torch.zeros(1, channels, height or _PROBE_SIDE, width or _PROBE_SIDE, dtype=torch.uint8, device=place)
+
+
+def session_shape(image_shape: ImageShape) -> ImageShape:
+    """A shape to ask a codec for what a session shares, which does not depend on how large images are."""
+    channels, height, width = image_shape
+    return channels, height or _PROBE_SIDE, width or _PROBE_SIDE
+
+
+def _size(image: Tensor) -> tuple[int, int]:
+    return image.shape[-2], image.shape[-1]
 
 
 @torch.no_grad()

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from sc2bench.config import MethodConfig, RunConfig
 from sc2bench.entropy import AffineQuantizer
 from sc2bench.errors import ConfigError
+from sc2bench.methods.base import ImageShape
 from sc2bench.methods.latent import LatentModel, bottleneck_halves
 from sc2bench.registry import METHODS
 from sc2bench.teachers import Teacher
@@ -36,7 +37,7 @@ class ChannelReduction(LatentModel):
     rate_knob = "bottleneck_channels"
 
     @classmethod
-    def from_config(cls, config: RunConfig, teacher: Teacher, image_shape: tuple[int, int, int]) -> "ChannelReduction":
+    def from_config(cls, config: RunConfig, teacher: Teacher, image_shape: ImageShape) -> "ChannelReduction":
         """Builds the student around a copy of the teacher's tail; raises `ConfigError` as `bottleneck_halves` does."""
         options: ChannelReductionConfig = config.method
         channels = config.rate
@@ -53,4 +54,4 @@ class ChannelReduction(LatentModel):
             make_prior=lambda bottleneck: quantizer,
             starts_after=options.starts_after,
         )
-        return cls(device, server, options.after, None)
+        return cls(device, server, image_shape, None)

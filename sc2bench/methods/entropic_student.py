@@ -11,6 +11,7 @@ from sc2bench.bottlenecks import Bottleneck
 from sc2bench.config import MethodConfig, RunConfig
 from sc2bench.entropy import LatentCodec
 from sc2bench.errors import ConfigError
+from sc2bench.methods.base import ImageShape
 from sc2bench.methods.latent import LatentModel, bottleneck_halves
 from sc2bench.registry import METHODS, PRIORS
 from sc2bench.teachers import Teacher
@@ -39,7 +40,7 @@ class EntropicStudent(LatentModel):
     rate_knob = "beta"
 
     @classmethod
-    def from_config(cls, config: RunConfig, teacher: Teacher, image_shape: tuple[int, int, int]) -> "EntropicStudent":
+    def from_config(cls, config: RunConfig, teacher: Teacher, image_shape: ImageShape) -> "EntropicStudent":
         """Builds the student around a copy of the teacher's tail.
 
         Raises:
@@ -64,4 +65,4 @@ class EntropicStudent(LatentModel):
             after=options.after,
             make_prior=make_prior,
         )
-        return cls(device, server, options.after, options.prior)
+        return cls(device, server, image_shape, options.prior)

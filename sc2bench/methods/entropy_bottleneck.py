@@ -7,14 +7,13 @@ factorized prior (Ballé et al. 2018; the baseline of Matsubara et al., TMLR 202
 from copy import deepcopy
 from dataclasses import dataclass
 
-import torch
 from torch import nn
 
 from sc2bench.chain import cut
 from sc2bench.config import MethodConfig, RunConfig
 from sc2bench.entropy import FactorizedPrior
-from sc2bench.methods.base import output_shape
-from sc2bench.methods.latent import LatentDevice, LatentModel, LatentServer
+from sc2bench.methods.base import ImageShape, output_shape, probe_image
+from sc2bench.methods.latent import LatentDevice, LatentModel, make_server, tail_and_head
 from sc2bench.registry import METHODS
 from sc2bench.teachers import Teacher
 
@@ -34,11 +33,12 @@ class EntropyBottleneck(LatentModel):
     rate_knob = "beta"
 
     @classmethod
-    def from_config(cls, config: RunConfig, teacher: Teacher, image_shape: tuple[int, int, int]) -> "EntropyBottleneck":
-        """Cuts a copy of the teacher; raises `ConfigError` if it has no such stage."""
-        head, tail = (deepcopy(part) for part in cut(teacher.chain, config.method.after))
-        images = torch.zeros(1, *image_shape, dtype=torch.uint8, device=teacher.preprocess.mean.device)
-        shape = output_shape(head, teacher.preprocess(images), f"the teacher's stages up to '{config.method.after}'")
-        prior = FactorizedPrior(shape[0])
+    def from_config(cls, config: RunConfig, teacher: Teacher, image_shape: ImageShape) -> "EntropyBottleneck":
+        """Cuts a copy of the teacher; raises `ConfigError` if it has no such stage, or its head needs earlier ones."""
+        after = config.method.after
+        head = deepcopy(cut(teacher.chain, after)[0])
+        inputs = teacher.preprocess(probe_image(teacher, image_shape))
+        prior = FactorizedPrior(output_shape(head, inputs, f"the teacher's stages up to '{after}'")[0])
         device = LatentDevice(teacher.preprocess, head, prior)
-        return cls(device, LatentServer(prior, nn.Identity(), tail, (shape,)), config.method.after, "factorized")
+        server = make_server(device, nn.Identity(), *tail_and_head(teacher, after), after)
+        return cls(device, server, image_shape, "factorized")

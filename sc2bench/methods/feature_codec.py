@@ -18,10 +18,21 @@ from sc2bench.chain import Chain, cut
 from sc2bench.codecs.base import ImageCodec
 from sc2bench.config import MethodConfig, RunConfig
 from sc2bench.errors import ConfigError, nearest
-from sc2bench.methods.base import DeviceHalf, Outputs, ServerHalf, SplitModel, output_shape
+from sc2bench.methods.base import (
+    DeviceHalf,
+    ImageShape,
+    Outputs,
+    ServerHalf,
+    SplitModel,
+    output_shape,
+    probe_image,
+    session_shape,
+)
+from sc2bench.methods.latent import tail_and_head
+from sc2bench.methods.shapes import ShapeOf
 from sc2bench.packet import Packet, PacketError, SessionHeader
 from sc2bench.registry import IMAGE_CODECS, METHODS
-from sc2bench.teachers import Preprocess, Teacher
+from sc2bench.teachers import Frame, Head, Images, Preprocess, Sizing, Teacher, final
 
 _RANGES = ("channel", "sample")
 _TOP = 255
@@ -97,6 +108,23 @@ class Tiling:
         return low, high - low
 
 
+class Tilings:
+    """The tiling for each size of images.
+
+    Args:
+        shape: gives the shape of one sample's features.
+        per_channel: whether each channel has a range of its own.
+    """
+
+    def __init__(self, shape: ShapeOf, per_channel: bool):
+        self.shape = shape
+        self.per_channel = per_channel
+
+    def __call__(self, image_shape: ImageShape) -> Tiling:
+        """The tiling of the features of an image of (C, H, W)."""
+        return Tiling(self.shape(image_shape), self.per_channel)
+
+
 class FeatureCodecDevice(DeviceHalf):
     """The teacher's first stages and the codec.
 
@@ -104,20 +132,21 @@ class FeatureCodecDevice(DeviceHalf):
         preprocess: the teacher's.
         head: its stages up to the cut.
         codec: of images.
-        tiling: of the features.
+        tilings: of the features.
     """
 
-    def __init__(self, preprocess: Preprocess, head: Chain, codec: ImageCodec, tiling: Tiling):
+    def __init__(self, preprocess: Preprocess, head: Chain, codec: ImageCodec, tilings: Tilings):
         super().__init__()
         self.preprocess = preprocess
         self.head = head
         self.codec = codec
-        self.tiling = tiling
+        self.tilings = tilings
 
     def encode(self, images: Tensor) -> list[Packet]:
         """Codes the features of uint8 images (N, C, H, W)."""
+        tiling = self.tilings(_shape(images))
         features = self.head(self.preprocess(images)).float().cpu().numpy()
-        tiled = [self.tiling.to_image(sample) for sample in features]
+        tiled = [tiling.to_image(sample) for sample in features]
         coded = self.codec.encode(np.stack([image for image, _ in tiled]))
         return [Packet(data, ranges) for data, (_, ranges) in zip(coded, tiled, strict=True)]
 
@@ -127,28 +156,41 @@ class FeatureCodecServer(ServerHalf):
 
     Args:
         codec: of images.
-        tiling: of the features.
+        tilings: of the features.
         tail: the teacher's stages behind the cut.
-        shape: of one sample's features.
+        head: the teacher's.
+        after: name of the stage before the cut.
+        sizing: how the device scales and pads images.
     """
 
-    def __init__(self, codec: ImageCodec, tiling: Tiling, tail: Chain, shape: Sequence[int]):
+    def __init__(self, codec: ImageCodec, tilings: Tilings, tail: Chain, head: Head, after: str, sizing: Sizing):
         super().__init__()
         self.codec = codec
-        self.tiling = tiling
+        self.tilings = tilings
         self.tail = tail
-        self.shape = tuple(shape)
+        self.head = head
+        self.after = after
+        self.sizing = sizing
         # Not a weight: it tells where features belong.
         self.register_buffer("_place", torch.empty(0), persistent=False)
 
     _place: Tensor
 
-    def decode(self, packets: Sequence[Packet]) -> Any:
+    def forward(self, features: Tensor, frame: Frame, wanted: Collection[str] = ()) -> tuple[Any, dict[str, Tensor]]:
+        """Takes the features at the cut; returns the head's prediction and the wanted features behind it."""
+        last, outputs = self.tail.outputs(features, {*wanted, *self.head.needs})
+        prediction = self.head(last, {**outputs, self.after: features}, frame)
+        return prediction, {name: output for name, output in outputs.items() if name in wanted}
+
+    def decode(self, packets: Sequence[Packet], image_shape: ImageShape) -> Any:
         """Turns coded features into predictions."""
-        images = self.codec.decode([packet.payload for packet in packets], self.tiling.image_shape)
-        features = [self.tiling.to_features(image, p.side_info) for image, p in zip(images, packets, strict=True)]
-        stacked = torch.from_numpy(np.stack(features)).reshape(len(packets), *self.shape).to(self._place.device)
-        return self.tail(stacked)
+        tiling = self.tilings(image_shape)
+        images = self.codec.decode([packet.payload for packet in packets], tiling.image_shape)
+        features = [tiling.to_features(image, p.side_info) for image, p in zip(images, packets, strict=True)]
+        shape = self.tilings.shape(image_shape)
+        stacked = torch.from_numpy(np.stack(features)).reshape(len(packets), *shape).to(self._place.device)
+        frame = self.sizing.frame([image_shape[1:]] * len(packets))
+        return final(self(stacked, frame)[0])
 
 
 @METHODS.register("feature_codec")
@@ -162,29 +204,32 @@ class FeatureCodec(SplitModel):
     server: FeatureCodecServer
 
     @classmethod
-    def from_config(cls, config: RunConfig, teacher: Teacher, image_shape: tuple[int, int, int]) -> "FeatureCodec":
+    def from_config(cls, config: RunConfig, teacher: Teacher, image_shape: ImageShape) -> "FeatureCodec":
         """Cuts a copy of the teacher; raises `ConfigError` for an unknown stage, codec or kind of range."""
         options: FeatureCodecConfig = config.method
         if options.ranges not in _RANGES:
             raise ConfigError(f"method.ranges: unknown value '{options.ranges}'; {nearest(options.ranges, _RANGES)}")
         codec = IMAGE_CODECS[options.codec](config.rate, **options.options)
-        head, tail = (deepcopy(part) for part in cut(teacher.chain, options.after))
-        images = torch.zeros(1, *image_shape, dtype=torch.uint8, device=teacher.preprocess.mean.device)
-        shape = output_shape(head, teacher.preprocess(images), f"the teacher's stages up to '{options.after}'")
-        tiling = Tiling(shape, options.ranges == "channel")
-        device = FeatureCodecDevice(teacher.preprocess, head, codec, tiling)
-        return cls(device, FeatureCodecServer(codec, tiling, tail, shape), shape)
+        stages = deepcopy(cut(teacher.chain, options.after)[0])
+        tail, head = tail_and_head(teacher, options.after)
+        inputs = teacher.preprocess(probe_image(teacher, image_shape))
+        shape = output_shape(stages, inputs, f"the teacher's stages up to '{options.after}'")
+        tilings = Tilings(ShapeOf(teacher.preprocess, stages), options.ranges == "channel")
+        device = FeatureCodecDevice(teacher.preprocess, stages, codec, tilings)
+        server = FeatureCodecServer(codec, tilings, tail, head, options.after, teacher.preprocess.sizing)
+        return cls(device, server, image_shape, shape)
 
-    def forward(self, images: Tensor, targets: Any = None, features: Collection[str] = ()) -> Outputs:
+    def forward(self, images: Images, targets: Any = None, features: Collection[str] = ()) -> Outputs:
         """The teacher's prediction from features as they are: codecs have no gradient."""
         cut_off, early = self.device.head.outputs(self.device.preprocess(images), features)
-        prediction, late = self.server.tail.outputs(cut_off, features)
+        prediction, late = self.server(cut_off, self.device.preprocess.frame(images), features)
         return {"prediction": prediction, "features": early | late}
 
     @property
     def session(self) -> SessionHeader:
         """The header of a session, with what the codec sends once."""
-        return replace(super().session, shared=self.device.codec.session_bytes(self.server.tiling.image_shape))
+        tiling = self.device.tilings(session_shape(self.image_shape))
+        return replace(super().session, shared=self.device.codec.session_bytes(tiling.image_shape))
 
     @property
     def has_side_info(self) -> bool:
@@ -195,3 +240,8 @@ class FeatureCodec(SplitModel):
     def variant(self) -> dict[str, str]:
         """The codec's name, and what it was told to do differently from its defaults."""
         return {**self.device.codec.variant, "codec": self.device.codec.name}
+
+
+def _shape(images: Tensor) -> ImageShape:
+    channels, height, width = images.shape[1:]
+    return channels, height, width

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from sc2bench.codecs.base import ImageCodec
 from sc2bench.config import MethodConfig, RunConfig
-from sc2bench.methods.base import DeviceHalf, Outputs, ServerHalf, SplitModel
+from sc2bench.methods.base import DeviceHalf, ImageShape, Outputs, ServerHalf, SplitModel, session_shape
 from sc2bench.packet import Packet, SessionHeader
 from sc2bench.registry import IMAGE_CODECS, METHODS
-from sc2bench.teachers import Teacher
+from sc2bench.teachers import Images, Teacher
 
 
 @dataclass
@@ -45,18 +45,16 @@ class InputCodecServer(ServerHalf):
     Args:
         codec: the image codec.
         teacher: the whole reference model.
-        image_shape: (C, H, W).
     """
 
-    def __init__(self, codec: ImageCodec, teacher: Teacher, image_shape: tuple[int, int, int]):
+    def __init__(self, codec: ImageCodec, teacher: Teacher):
         super().__init__()
         self.codec = codec
         self.teacher = teacher
-        self.image_shape = image_shape
 
-    def decode(self, packets: Sequence[Packet]) -> Tensor:
+    def decode(self, packets: Sequence[Packet], image_shape: ImageShape) -> Any:
         """Turns coded images into the teacher's predictions."""
-        images = torch.from_numpy(self.codec.decode([packet.payload for packet in packets], self.image_shape))
+        images = torch.from_numpy(self.codec.decode([packet.payload for packet in packets], image_shape))
         return self.teacher(images.to(self.teacher.preprocess.mean.device))
 
 
@@ -71,21 +69,20 @@ class InputCodec(SplitModel):
     server: InputCodecServer
 
     @classmethod
-    def from_config(cls, config: RunConfig, teacher: Teacher, image_shape: tuple[int, int, int]) -> "InputCodec":
+    def from_config(cls, config: RunConfig, teacher: Teacher, image_shape: ImageShape) -> "InputCodec":
         """Builds the codec at the configured quality before the teacher."""
         codec = IMAGE_CODECS[config.method.codec](config.rate, **config.method.options)
-        return cls(InputCodecDevice(codec), InputCodecServer(codec, teacher, image_shape), image_shape)
+        return cls(InputCodecDevice(codec), InputCodecServer(codec, teacher), image_shape, image_shape)
 
-    def forward(self, images: Tensor, targets: Any = None, features: Collection[str] = ()) -> Outputs:
+    def forward(self, images: Images, targets: Any = None, features: Collection[str] = ()) -> Outputs:
         """The teacher's prediction for images as they are: codecs have no gradient."""
-        teacher = self.server.teacher
-        prediction, outputs = teacher.chain.outputs(teacher.preprocess(images), features)
+        prediction, outputs = self.server.teacher.outputs(images, features)
         return {"prediction": prediction, "features": outputs}
 
     @property
     def session(self) -> SessionHeader:
         """The header of a session, with what the codec sends once."""
-        return replace(super().session, shared=self.device.codec.session_bytes(self.server.image_shape))
+        return replace(super().session, shared=self.device.codec.session_bytes(session_shape(self.image_shape)))
 
     @property
     def variant(self) -> dict[str, str]:

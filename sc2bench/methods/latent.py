@@ -9,12 +9,21 @@ from torch import Tensor, nn
 
 from sc2bench.bottlenecks import Bottleneck
 from sc2bench.chain import Chain, cut
-from sc2bench.entropy import Coded, CodingError, LatentCodec, LatentDecoder, Shape
+from sc2bench.entropy import Coded, CodingError, LatentCodec, LatentDecoder
 from sc2bench.errors import ConfigError
-from sc2bench.methods.base import DeviceHalf, Outputs, ServerHalf, SplitModel, output_shape
+from sc2bench.methods.base import (
+    DeviceHalf,
+    ImageShape,
+    Outputs,
+    ServerHalf,
+    SplitModel,
+    output_shape,
+    probe_image,
+)
+from sc2bench.methods.shapes import ShapeOf, SymbolShapes
 from sc2bench.packet import Packet, PacketError, SessionHeader
 from sc2bench.registry import BOTTLENECKS
-from sc2bench.teachers import Teacher
+from sc2bench.teachers import Frame, Head, Images, Sizing, Teacher, final
 
 
 class LatentDevice(DeviceHalf):
@@ -26,14 +35,16 @@ class LatentDevice(DeviceHalf):
         prior: of the latents; its server part is shared with the server.
     """
 
+    preprocess: Any
+
     def __init__(self, preprocess: nn.Module, encoder: nn.Module, prior: LatentCodec):
         super().__init__()
         self.preprocess = preprocess
         self.encoder = encoder
         self.prior = prior
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Takes uint8 images (N, C, H, W); returns latents, float (N, B, ...)."""
+    def forward(self, images: Images) -> Tensor:
+        """Takes uint8 images; returns latents, float (N, B, ...)."""
         return self.encoder(self.preprocess(images))
 
     def encode(self, images: Tensor) -> list[Packet]:
@@ -42,38 +53,56 @@ class LatentDevice(DeviceHalf):
 
 
 class LatentServer(ServerHalf):
-    """Prior, decoder and the teacher's tail.
+    """Prior, decoder, the teacher's tail and its head.
 
     Args:
         prior: the server's part of the device's prior.
-        decoder: latents to an imitation of the teacher's stage.
+        decoder: latents to an imitation of the teacher's stage `after`.
         tail: the teacher's stages behind it.
-        shapes: of one sample's symbols, as the prior wants them.
+        head: the teacher's.
+        after: name of the stage.
+        shapes: of one sample's symbols.
+        sizing: how the device scales and pads images.
     """
 
-    def __init__(self, prior: LatentDecoder, decoder: nn.Module, tail: Chain, shapes: tuple[Shape, ...]):
+    def __init__(
+        self,
+        prior: LatentDecoder,
+        decoder: nn.Module,
+        tail: Chain,
+        head: Head,
+        *,
+        after: str,
+        shapes: SymbolShapes,
+        sizing: Sizing,
+    ):
         super().__init__()
         self.prior = prior
         self.decoder = decoder
         self.tail = tail
+        self.head = head
+        self.after = after
         self.shapes = shapes
+        self.sizing = sizing
 
-    def forward(self, latents: Tensor, features: Collection[str] = ()) -> tuple[Any, dict[str, Tensor]]:
-        """Takes quantized latents (N, B, ...); returns the prediction and the tail's wanted features."""
+    def forward(self, latents: Tensor, frame: Frame, features: Collection[str] = ()) -> tuple[Any, dict[str, Tensor]]:
+        """Takes quantized latents (N, B, ...); returns the head's prediction and the wanted features."""
         decoded = self.decoder(latents)
-        prediction, outputs = self.tail.outputs(decoded, features)
-        return prediction, {"decoded": decoded, **outputs}
+        last, outputs = self.tail.outputs(decoded, {*features, *self.head.needs})
+        outputs[self.after] = decoded
+        return self.head(last, outputs, frame), outputs
 
-    def decode(self, packets: Sequence[Packet]) -> Any:
-        """Turns packets into predictions."""
+    def decode(self, packets: Sequence[Packet], image_shape: ImageShape) -> Any:
+        """Turns packets into final predictions."""
         coded = [Coded(packet.payload, packet.side_info) for packet in packets]
         try:
-            latents = self.prior.decompress(coded, self.shapes)
+            latents = self.prior.decompress(coded, self.shapes(image_shape))
         except CodingError as error:
             raise PacketError(str(error)) from error
         if latents.ndim == 4:
             latents = latents.contiguous(memory_format=torch.channels_last)
-        return self(latents)[0]
+        frame = self.sizing.frame([image_shape[1:]] * len(packets))
+        return final(self(latents, frame)[0])
 
 
 class LatentModel(SplitModel):
@@ -82,32 +111,35 @@ class LatentModel(SplitModel):
     Args:
         device: the device's half.
         server: the server's half.
-        after: the teacher's stage whose output the decoder gives.
+        image_shape: (C, H, W) of the images; (C, 0, 0) if they vary.
         prior_name: of the registered prior; `None` if latents are only quantized.
     """
 
     device: LatentDevice
     server: LatentServer
 
-    def __init__(self, device: LatentDevice, server: LatentServer, after: str, prior_name: str | None):
-        super().__init__(device, server, server.shapes[0])
-        self.after = after
+    def __init__(self, device: LatentDevice, server: LatentServer, image_shape: ImageShape, prior_name: str | None):
+        symbols = () if not image_shape[1] else server.shapes(image_shape)[0]
+        super().__init__(device, server, image_shape, symbols)
         self.prior_name = prior_name
 
-    def forward(self, images: Tensor, targets: Any = None, features: Collection[str] = ()) -> Outputs:
+    def forward(self, images: Images, targets: Any = None, features: Collection[str] = ()) -> Outputs:
         """Latents pass the prior's noise (while it trains) or rounding instead of the coder."""
         latents, bits = self.device.prior(self.device(images))
-        prediction, outputs = self.server(latents, features)
-        outputs[self.after] = outputs.pop("decoded")
+        frame = self.server.sizing.frame([(image.shape[-2], image.shape[-1]) for image in images])
+        prediction, outputs = self.server(latents, frame, features)
         result = {"prediction": prediction, "features": outputs}
         if bits is not None:
             result |= {"bits": bits, "auxiliary_loss": self.device.prior.auxiliary_loss()}
         return result
 
     @torch.no_grad()  # CompressAI's masked convolution writes to its weights, which inference mode would freeze
-    def estimate_bits(self, images: Tensor) -> Tensor | None:
-        """The prior's estimate for uint8 images (N, C, H, W), before tables and coding: float, (N,)."""
-        return self.device.prior(self.device(images))[1]
+    def estimate_bits(self, images: Images) -> Tensor | None:
+        """The prior's estimate for each uint8 image, before tables and coding: float, (N,)."""
+        if not self.varies:
+            return self.device.prior(self.device(images))[1]
+        estimates = [self.device.prior(self.device(image[None]))[1] for image in images]
+        return None if any(bits is None for bits in estimates) else torch.cat(estimates)
 
     def update_tables(self) -> None:
         """Builds the prior's integer tables."""
@@ -144,9 +176,25 @@ class _Quantized(nn.Module):
         return self.prior(latents)[0]
 
 
+def tail_and_head(teacher: Teacher, after: str) -> tuple[Chain, Head]:
+    """Copies of the teacher's stages behind `after` and of its head.
+
+    Raises:
+        ConfigError: no such stage, or the head needs the output of one before it, which the server never sees.
+    """
+    tail = cut(teacher.chain, after)[1]
+    for name in teacher.head.needs:
+        if name != after and name not in tail.names():
+            raise ConfigError(
+                f"method.after: the teacher's head takes the output of '{name}', which a cut behind '{after}' leaves "
+                f"on the device; cut behind '{name}' or earlier"
+            )
+    return deepcopy(tail), deepcopy(teacher.head)
+
+
 def bottleneck_halves(
     teacher: Teacher,
-    image_shape: tuple[int, int, int],
+    image_shape: ImageShape,
     *,
     name: str,
     latent_channels: int,
@@ -159,7 +207,7 @@ def bottleneck_halves(
 
     Args:
         teacher: what is imitated; left as it is.
-        image_shape: (C, H, W).
+        image_shape: (C, H, W); (C, 0, 0) where images vary.
         name: of a registered bottleneck.
         latent_channels: of its latents.
         widths: of its hidden layers.
@@ -171,9 +219,9 @@ def bottleneck_halves(
         ConfigError: no such stage, a bottleneck whose output does not have the shape of the stage's, or images that
             are too small for it.
     """
-    head, tail = cut(teacher.chain, after)
-    images = torch.zeros(1, *image_shape, dtype=torch.uint8, device=teacher.preprocess.mean.device)
-    inputs = teacher.preprocess(images)
+    tail, prediction_head = tail_and_head(teacher, after)
+    head = cut(teacher.chain, after)[0]
+    inputs = teacher.preprocess(probe_image(teacher, image_shape))
     target = output_shape(head, inputs, f"the teacher's stages up to '{after}'")
     before = deepcopy(cut(head, starts_after)[0]) if starts_after else None
     channels = output_shape(before, inputs, "the teacher's first stages")[0] if before else inputs.shape[1]
@@ -190,4 +238,11 @@ def bottleneck_halves(
         )
     output_shape(_Quantized(prior), zeros, "the prior of the latents")
     device = LatentDevice(teacher.preprocess, encoder, prior)
-    return device, LatentServer(prior.server_part, bottleneck.decoder, deepcopy(tail), prior.shapes(latents))
+    return device, make_server(device, bottleneck.decoder, tail, prediction_head, after)
+
+
+def make_server(device: LatentDevice, decoder: nn.Module, tail: Chain, head: Head, after: str) -> LatentServer:
+    """The server's half that belongs to a device's; see `LatentServer`."""
+    shapes = SymbolShapes(ShapeOf(device.preprocess, device.encoder), device.prior)
+    sizing = device.preprocess.sizing
+    return LatentServer(device.prior.server_part, decoder, tail, head, after=after, shapes=shapes, sizing=sizing)

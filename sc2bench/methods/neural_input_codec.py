@@ -4,7 +4,6 @@ The codec is one of CompressAI's, pretrained, or a small one trained here for ra
 2018; Minnen et al. 2018).
 """
 
-from collections import OrderedDict
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,14 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sc2bench.chain import Chain
 from sc2bench.codecs.neural import NeuralCodec, is_downloaded, small_codec, zoo_codec, zoo_url
 from sc2bench.config import MethodConfig, RunConfig
 from sc2bench.errors import ConfigError, nearest
-from sc2bench.methods.base import Outputs, output_shape
+from sc2bench.methods.base import ImageShape, Outputs, output_shape, probe_image
 from sc2bench.methods.latent import LatentDevice, LatentModel, LatentServer
+from sc2bench.methods.shapes import ShapeOf, SymbolShapes
 from sc2bench.registry import METHODS
-from sc2bench.teachers import Teacher
+from sc2bench.teachers import Frame, Images, Teacher
 
 _LAYOUTS = ("compressai", "small")
 _TOP = 255
@@ -54,33 +53,59 @@ class ToUnit(nn.Module):
         self.channels = channels
         self.stride = stride
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Takes uint8 (N, C, H, W); returns float (N, channels, H', W')."""
-        height, width = images.shape[-2:]
-        padding = (0, -width % self.stride, 0, -height % self.stride)
+    def forward(self, images: Images) -> Tensor:
+        """Takes uint8 images; returns float (N, channels, H', W'), H' and W' those of the largest image."""
+        height, width = (-(-max(sides) // self.stride) * self.stride for sides in zip(*_sizes(images), strict=True))
+        if isinstance(images, Tensor):
+            return self._padded(images, height, width)
+        return torch.cat([self._padded(image[None], height, width) for image in images])
+
+    def _padded(self, images: Tensor, height: int, width: int) -> Tensor:
         unit = images.expand(-1, self.channels, -1, -1) / _TOP
-        return nn.functional.pad(unit, padding, mode="replicate").contiguous(memory_format=torch.channels_last)
+        added = (0, width - images.shape[-1], 0, height - images.shape[-2])
+        return nn.functional.pad(unit, added, mode="replicate").contiguous(memory_format=torch.channels_last)
 
 
-class ToPixels(nn.Module):
-    """Inverts `ToUnit`: crops, gives grey back where it was, and scales to 0..255; rounds outside of training.
+class NeuralServer(LatentServer):
+    """Decodes images and runs the whole teacher on them.
 
     Args:
-        image_shape: (C, H, W) of the images.
+        device: the device's half.
+        decoder: latents to images in 0..1, (N, channels, H', W').
+        teacher: the reference model.
+        channels: of the data set's images.
     """
 
-    def __init__(self, image_shape: tuple[int, int, int]):
-        super().__init__()
-        self.image_shape = image_shape
+    def __init__(self, device: LatentDevice, decoder: nn.Module, teacher: Teacher, channels: int):
+        super().__init__(
+            device.prior.server_part,
+            decoder,
+            teacher.chain,
+            teacher.head,
+            after=IMAGE,
+            shapes=SymbolShapes(ShapeOf(device.preprocess, device.encoder), device.prior),
+            sizing=teacher.preprocess.sizing,
+        )
+        self.preprocess = teacher.preprocess
+        self.channels = channels
 
-    def forward(self, unit: Tensor) -> Tensor:
-        """Takes float (N, channels, H', W'); returns float (N, C, H, W)."""
-        channels, height, width = self.image_shape
-        cropped = unit[..., :height, :width]
-        if channels != cropped.shape[1]:
-            cropped = cropped.mean(1, keepdim=True)
+    def forward(self, latents: Tensor, frame: Frame, features: Collection[str] = ()) -> tuple[Any, dict[str, Any]]:
+        """Takes quantized latents (N, B, ...); returns the head's prediction and the wanted features with the image."""
+        images = self.images(latents, frame)
+        last, outputs = self.tail.outputs(self.preprocess(images), {*features, *self.head.needs})
+        return self.head(last, outputs, frame), {**outputs, IMAGE: images}
+
+    def images(self, latents: Tensor, frame: Frame) -> Images:
+        """Decodes images to 0..255: gives grey back where it was, and crops; rounds outside of training."""
+        unit = self.decoder(latents)
+        if self.channels != unit.shape[1]:
+            unit = unit.mean(1, keepdim=True)
         # What is out of range would have no gradient if it were clamped in training.
-        return cropped * _TOP if self.training else (cropped.clamp(0, 1) * _TOP).round()
+        pixels = unit * _TOP if self.training else (unit.clamp(0, 1) * _TOP).round()
+        height, width = frame.sizes[0]
+        if len(set(frame.sizes)) == 1:
+            return pixels[..., :height, :width]
+        return [image[:, :height, :width] for image, (height, width) in zip(pixels, frame.sizes, strict=True)]
 
 
 @METHODS.register("neural_input_codec")
@@ -91,7 +116,7 @@ class NeuralInputCodec(LatentModel):
     rate_knob = "quality"
 
     @classmethod
-    def from_config(cls, config: RunConfig, teacher: Teacher, image_shape: tuple[int, int, int]) -> "NeuralInputCodec":
+    def from_config(cls, config: RunConfig, teacher: Teacher, image_shape: ImageShape) -> "NeuralInputCodec":
         """Puts the codec before the whole teacher.
 
         Raises:
@@ -102,13 +127,11 @@ class NeuralInputCodec(LatentModel):
         if image_shape[0] not in (1, codec.image_channels):
             raise ConfigError(f"this codec takes images of 1 or {codec.image_channels} channels, not {image_shape[0]}")
         to_unit = ToUnit(codec.image_channels, codec.stride)
-        images = torch.zeros(1, *image_shape, dtype=torch.uint8)
-        latents = output_shape(codec.encoder, to_unit(images), "the codec's encoder")
+        images = probe_image(teacher, image_shape)
+        output_shape(codec.encoder, to_unit(images.to("cpu")), "the codec's encoder")
         device = LatentDevice(to_unit, codec.encoder, codec.prior)
-        decoder = nn.Sequential(codec.decoder, ToPixels(image_shape))
-        tail = Chain(OrderedDict([("preprocess", teacher.preprocess), *teacher.chain.named_children()]))
-        server = LatentServer(codec.prior.server_part, decoder, tail, codec.prior.shapes(latents))
-        model = cls(device, server, IMAGE, config.method.prior)
+        server = NeuralServer(device, codec.decoder, teacher, image_shape[0])
+        model = cls(device, server, image_shape, config.method.prior)
         if config.method.layout == "small":
             model.rate_knob = "beta"
         else:
@@ -123,11 +146,15 @@ class NeuralInputCodec(LatentModel):
         address = zoo_url(config.method.prior, int(config.rate or 0))
         return [] if is_downloaded(address) else [address]
 
-    def forward(self, images: Tensor, targets: Any = None, features: Collection[str] = ()) -> Outputs:
+    def forward(self, images: Images, targets: Any = None, features: Collection[str] = ()) -> Outputs:
         """Adds "distortion": the mean squared error of each image's pixels, (N,), in levels of 8 bits."""
         outputs = super().forward(images, targets, features)
-        decoded = outputs["features"].pop(IMAGE)
-        return outputs | {"distortion": (decoded - images).square().flatten(1).mean(1)}
+        pairs = zip(outputs["features"].pop(IMAGE), images, strict=True)
+        return outputs | {"distortion": torch.stack([(decoded - image).square().mean() for decoded, image in pairs])}
+
+
+def _sizes(images: Images) -> list[tuple[int, int]]:
+    return [(image.shape[-2], image.shape[-1]) for image in images]
 
 
 def _make_codec(config: RunConfig, image_channels: int) -> NeuralCodec:

@@ -1,5 +1,8 @@
 """Image classification: logits, cross-entropy, top-1 and top-5 accuracy."""
 
+from collections.abc import Sequence
+
+import torch
 from torch import Tensor
 from torch.nn import functional
 from torchmetrics.classification import MulticlassAccuracy
@@ -21,10 +24,10 @@ class Accuracy(Metric):
             f"top{k}": MulticlassAccuracy(classes, top_k=k, average="micro") for k in (1, 5) if k <= classes
         }
 
-    def update(self, predictions: Tensor, targets: Tensor) -> None:
-        """Adds logits (N, classes) and class indices (N,)."""
+    def update(self, predictions: Tensor | Sequence[Tensor], targets: Tensor | Sequence[Tensor]) -> None:
+        """Adds logits (N, classes) and class indices (N,), as tensors or one by one."""
         for metric in self._metrics.values():
-            metric.update(predictions.float().cpu(), targets.cpu())
+            metric.update(_batch(predictions).float().cpu(), _batch(targets).cpu())
 
     def compute(self) -> dict[str, float]:
         """Accuracies in percent."""
@@ -40,10 +43,14 @@ class ImageClassification(Task):
     def __init__(self, dataset: ImageSet):
         self.classes = len(dataset.classes)
 
-    def loss(self, prediction: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
+    def loss(self, prediction: Tensor, targets: Tensor | Sequence[Tensor], label_smoothing: float = 0.0) -> Tensor:
         """Cross-entropy of logits (N, classes) and class indices (N,)."""
-        return functional.cross_entropy(prediction.float(), targets, label_smoothing=label_smoothing)
+        return functional.cross_entropy(prediction.float(), _batch(targets), label_smoothing=label_smoothing)
 
     def metric(self) -> Accuracy:
         """Top-1 and top-5 accuracy."""
         return Accuracy(self.classes)
+
+
+def _batch(values: Tensor | Sequence[Tensor]) -> Tensor:
+    return values if isinstance(values, Tensor) else torch.stack(list(values))

@@ -1,36 +1,67 @@
-"""What a teacher is: a chain of stages, and what is done to an image before it."""
+"""What a teacher is: a chain of stages with a head, and what is done to an image before it."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from sc2bench.chain import Chain
+from sc2bench.teachers.heads import Head, LastStage, final
+from sc2bench.teachers.sizing import Frame, Sizing
+
+# Of one size: uint8 (N, C, H, W); else uint8 (C, H, W) each.
+Images = Tensor | Sequence[Tensor]
 
 
 class Preprocess(nn.Module):
-    """What every model does to an image first: pad with black, scale to 0..1, normalize.
+    """What every model does to an image first: pad with black, normalize, scale.
 
     Args:
         mean: of each channel, for images in 0..1.
         std: of each channel.
         pad: pixels added at each side.
+        sizing: how images are scaled and padded; `None`: by `pad` alone.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, mean: Sequence[float], std: Sequence[float], pad: int = 0):
+    def __init__(self, mean: Sequence[float], std: Sequence[float], pad: int = 0, sizing: Sizing | None = None):
         super().__init__()
         # Not persistent: they are no weights, and come with the teacher's name.
         self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1) * 255, persistent=False)
         self.register_buffer("std", torch.tensor(std).view(-1, 1, 1) * 255, persistent=False)
-        self.pad = pad
+        self.sizing = sizing or Sizing(margin=pad)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Takes uint8 (N, C, H, W); returns float32 (N, C, H + 2 pad, W + 2 pad), channels last in memory."""
-        padded = nn.functional.pad(images, (self.pad,) * 4)
-        return ((padded - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+    def forward(self, images: Images) -> Tensor:
+        """Takes uint8 images; returns float32 (N, C, H', W'), channels last in memory.
+
+        Images of one size give the same result together as each alone. Others are padded at the right and at the
+        bottom, which is for training.
+        """
+        height, width = self.frame(images).padded
+        if isinstance(images, Tensor):
+            return self._padded(self._scaled(images), height, width)
+        return torch.cat([self._padded(self._scaled(image[None]), height, width) for image in images])
+
+    def frame(self, images: Images) -> Frame:
+        """The sizes of images before and after."""
+        return self.sizing.frame([(image.shape[-2], image.shape[-1]) for image in images])
+
+    def _scaled(self, images: Tensor) -> Tensor:
+        framed = nn.functional.pad(images, (self.sizing.margin,) * 4)
+        normalized = (framed - self.mean) / self.std
+        factor = self.sizing.factor((framed.shape[-2], framed.shape[-1]))
+        if factor == 1:
+            return normalized
+        return nn.functional.interpolate(
+            normalized, scale_factor=factor, mode="bilinear", recompute_scale_factor=True, align_corners=False
+        )
+
+    def _padded(self, images: Tensor, height: int, width: int) -> Tensor:
+        added = (0, width - images.shape[-1], 0, height - images.shape[-2])
+        return nn.functional.pad(images, added).contiguous(memory_format=torch.channels_last)
 
 
 class Teacher(nn.Module):
@@ -38,7 +69,8 @@ class Teacher(nn.Module):
 
     Args:
         preprocess: uint8 images to the chain's input.
-        chain: the model.
+        chain: the model's stages.
+        head: makes predictions of the stages' outputs; `None`: for a classifier, whose last stage gives logits.
         input_size: (C, H, W) of the images that the model was made for; `None`: those of its data set.
         resize: length of an image's shorter side before its centre is cut out, in pixels; `None`: not resized.
         interpolation: of that resizing ("bilinear", "bicubic", ...).
@@ -51,14 +83,28 @@ class Teacher(nn.Module):
         input_size: tuple[int, int, int] | None = None,
         resize: int | None = None,
         interpolation: str | None = None,
+        head: Head | None = None,
     ):
         super().__init__()
         self.preprocess = preprocess
         self.chain = chain
+        self.head = LastStage() if head is None else head
         self.input_size = input_size
         self.resize = resize
         self.interpolation = interpolation
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Takes uint8 (N, C, H, W); returns logits (N, classes)."""
-        return self.chain(self.preprocess(images))
+    @property
+    def classes(self) -> int | None:
+        """How many classes it tells apart, background included; `None` if that can't be seen."""
+        *_, last = self.chain.children()
+        return self.head.classes or getattr(last, "out_features", None)
+
+    def outputs(self, images: Images, wanted: Collection[str] = ()) -> tuple[Any, dict[str, Tensor]]:
+        """Takes uint8 images; returns the head's prediction and the outputs of the wanted stages by name."""
+        last, outputs = self.chain.outputs(self.preprocess(images), {*wanted, *self.head.needs})
+        prediction = self.head(last, outputs, self.preprocess.frame(images))
+        return prediction, {name: output for name, output in outputs.items() if name in wanted}
+
+    def forward(self, images: Images) -> Any:
+        """Takes uint8 images; returns final predictions, for a classifier logits (N, classes)."""
+        return final(self.outputs(images)[0])

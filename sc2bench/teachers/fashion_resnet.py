@@ -17,7 +17,9 @@ def fashion_resnet() -> Teacher:
     return Teacher(Preprocess(mean=[0.2860], std=[0.3530], pad=2), small_resnet(channels=1, classes=10))
 
 
-def small_resnet(channels: int, classes: int, widths: Sequence[int] = (24, 48, 96), blocks: int = 2) -> Chain:
+def small_resnet(
+    channels: int, classes: int, widths: Sequence[int] = (24, 48, 96), blocks: int = 2, *, pooled: bool = False
+) -> Chain:
     """A ResNet with a stride-2 stem and basic blocks, as a chain.
 
     Args:
@@ -25,11 +27,14 @@ def small_resnet(channels: int, classes: int, widths: Sequence[int] = (24, 48, 9
         classes: number of logits.
         widths: channels of `layer1`, `layer2`, ...; each layer but the first halves height and width.
         blocks: basic blocks in each layer.
+        pooled: whether the stem halves height and width once more, by pooling.
     """
     stages: OrderedDict[str, nn.Module] = OrderedDict()
     stages["conv1"] = nn.Conv2d(channels, widths[0], 3, stride=2, padding=1, bias=False)
     stages["bn1"] = nn.BatchNorm2d(widths[0])
     stages["relu"] = nn.ReLU(inplace=True)
+    if pooled:
+        stages["maxpool"] = nn.MaxPool2d(3, 2, 1)
     before = widths[0]
     for index, width in enumerate(widths, start=1):
         stages[f"layer{index}"] = _layer(before, width, blocks, stride=1 if index == 1 else 2)

@@ -46,9 +46,8 @@ def teacher_downloads(config: TeacherConfig) -> list[str]:
 
 def _registered(config: TeacherConfig, classes: int | None) -> Teacher:
     teacher: Teacher = TEACHERS[config.name]()
-    *_, last = teacher.chain.children()
-    own = getattr(last, "out_features", classes)
-    if classes is not None and own != classes:
+    own = teacher.classes
+    if classes is not None and own not in (None, classes):
         raise ConfigError(
             f"teacher.name: '{config.name}' has {own} classes, but the data set has {classes}; choose another teacher"
         )

@@ -20,7 +20,7 @@ from sc2bench.methods import SplitModel
 from sc2bench.progress import EVALUATION_WORK, Work
 from sc2bench.state import load_state, unique_state
 from sc2bench.tasks.base import Task
-from sc2bench.teachers import Teacher
+from sc2bench.teachers import Images, Teacher, final
 from sc2bench.training.checkpoint import Checkpoints, RunProgress
 from sc2bench.training.losses import Step
 from sc2bench.training.parallel import Objective, check_batch_sizes, tell_unused
@@ -206,20 +206,19 @@ class _Trainer:
             self.work.advance(len(images) * processes.count())
         return processes.summed(total).item() / processes.count() / steps
 
-    def _loss(self, stage: Stage, images: Tensor, targets: Tensor) -> Tensor:
+    def _loss(self, stage: Stage, images: Images, targets: Any) -> Tensor:
         step = self._step(stage, images, targets)
         with torch.autocast(self.accelerator.device.type, enabled=False):
             # The auxiliary loss is that of the quantiles alone; it moves nothing else.
             return _weighted(stage, step) + step.outputs.get("auxiliary_loss", 0)
 
-    def _step(self, stage: Stage, images: Tensor, targets: Tensor) -> Step:
+    def _step(self, stage: Stage, images: Images, targets: Any) -> Step:
         with self.accelerator.autocast():
             teacher_prediction: Any = None
             teacher_features: dict[str, Tensor] = {}
             if stage.needs_teacher:
                 with torch.no_grad():
-                    inputs = self.teacher.preprocess(images)
-                    teacher_prediction, teacher_features = self.teacher.chain.outputs(inputs, stage.config.features)
+                    teacher_prediction, teacher_features = self.teacher.outputs(images, stage.config.features)
             outputs = convert_to_fp32(self.model(images, targets, stage.config.features))
         return Step(outputs, teacher_prediction, teacher_features, targets, stage.config, self.task)
 
@@ -233,7 +232,7 @@ class _Trainer:
             step = self._step(stage, images, targets)
             total += len(images) * _weighted(stage, step).item()
             count += len(images)
-            metric.update(step.outputs["prediction"], targets)
+            metric.update(final(step.outputs["prediction"]), targets)
             self.work.advance(EVALUATION_WORK * len(images) * processes.count())
         total, count = processes.total(total, count)
         # The metric joins what the processes counted by itself.

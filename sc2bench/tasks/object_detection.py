@@ -1,0 +1,66 @@
+"""Object detection: boxes with classes, Faster R-CNN's losses, COCO's mean average precision."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchmetrics.detection import MeanAveragePrecision
+
+from sc2bench.data import ImageSet
+from sc2bench.registry import TASKS
+from sc2bench.tasks.base import Metric, Task
+from sc2bench.teachers.detection import Detections, DetectorOutput
+
+# COCO's evaluation looks at no more detections an image.
+MAX_DETECTIONS = 100
+_RESULTS = {"map": "map", "map50": "map_50", "map75": "map_75"}
+_OF_ANNOTATIONS = ("boxes", "labels", "iscrowd", "area")
+
+
+class AveragePrecision(Metric):
+    """COCO's mean average precision over IoU thresholds of 0.50 to 0.95 (Lin et al. 2014).
+
+    Args:
+        backend: "pycocotools", or "faster_coco_eval", which gives the same figures sooner.
+    """
+
+    def __init__(self, backend: str = "pycocotools"):
+        self._metric = MeanAveragePrecision(box_format="xyxy", iou_type="bbox", backend=backend)  # type: ignore[arg-type]
+        # What is cut off is of no weight, and torchmetrics would say so for every crowded image.
+        self._metric.warn_on_many_detections = False
+
+    def update(self, predictions: Sequence[Detections], targets: Sequence[Mapping[str, Any]]) -> None:
+        """Adds the detections and the annotations of a batch; an image may have none of either."""
+        found = [{name: values.detach().float().cpu() for name, values in image.items()} for image in predictions]
+        for image in found:
+            image["labels"] = image["labels"].long()
+        known = [{name: torch.as_tensor(image[name]).cpu() for name in _OF_ANNOTATIONS} for image in targets]
+        self._metric.update(found, known)
+
+    def compute(self) -> dict[str, float]:
+        """Mean average precision in percent; 0 where nothing is annotated."""
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", category=UserWarning, module="torchmetrics")
+            results = self._metric.compute()
+        # COCO's evaluation says -1 where there is nothing to find.
+        return {name: 100 * max(float(results[key]), 0.0) for name, key in _RESULTS.items()}
+
+
+@TASKS.register("object_detection")
+class ObjectDetection(Task):
+    """Where objects of the data set's classes are."""
+
+    main_metric = "map"
+
+    def __init__(self, dataset: ImageSet):
+        self.classes = len(dataset.classes)
+
+    def loss(self, prediction: DetectorOutput, targets: Any, label_smoothing: float = 0.0) -> Tensor:
+        """The sum of Faster R-CNN's losses of proposals and boxes."""
+        return torch.stack(list(prediction.losses(targets).values())).sum()
+
+    def metric(self) -> AveragePrecision:
+        """Mean average precision."""
+        return AveragePrecision()

@@ -1,0 +1,57 @@
+"""How large images become on their way into a network: arithmetic that device and server do alike, without bytes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The sizes of a batch, (height, width) each.
+
+    Attributes:
+        sizes: of the images as they came.
+        scaled: of the images as the network sees them, without what is added at the right and at the bottom.
+        padded: of the network's input.
+    """
+
+    sizes: tuple[Size, ...]
+    scaled: tuple[Size, ...]
+    padded: Size
+
+
+@dataclass(frozen=True)
+class Sizing:
+    """Scales images and pads them to a common size.
+
+    Attributes:
+        shorter: pixels that the shorter side is scaled to; `None`: images are not scaled.
+        longer: pixels that the longer side does not exceed when scaled.
+        multiple: heights and widths are padded to multiples of it.
+        margin: black pixels added at each side first.
+    """
+
+    shorter: int | None = None
+    longer: int | None = None
+    multiple: int = 1
+    margin: int = 0
+
+    def factor(self, size: Size) -> float:
+        """What both sides of an image are scaled by."""
+        if self.shorter is None:
+            return 1.0
+        factor = self.shorter / min(size)
+        return factor if self.longer is None else min(factor, self.longer / max(size))
+
+    def scaled(self, size: Size) -> Size:
+        """The size of an image after the margin and the scaling."""
+        height, width = (side + 2 * self.margin for side in size)
+        factor = self.factor((height, width))
+        return int(height * factor), int(width * factor)
+
+    def frame(self, sizes: Sequence[Size]) -> Frame:
+        """The sizes of a batch of images."""
+        scaled = tuple(map(self.scaled, sizes))
+        height, width = (-(-max(sides) // self.multiple) * self.multiple for sides in zip(*scaled, strict=True))
+        return Frame(tuple(sizes), scaled, (height, width))
