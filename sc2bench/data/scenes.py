@@ -29,7 +29,7 @@ from sc2bench.data.fashion_mnist import CACHE_FOLDER, fashion_mnist
 from sc2bench.data.fashion_mnist import CLASSES as GARMENTS
 from sc2bench.data.layout import keeps_sizes, named_root
 from sc2bench.data.varied import Presentation, Remembered, VariedImages
-from sc2bench.data.voc import MaskPresentation, VocSource, read_names
+from sc2bench.data.voc import MaskPresentation, VocSource, palette, read_names
 from sc2bench.errors import ConfigError, DataError
 from sc2bench.files import write_folder_atomic
 from sc2bench.registry import DATASETS
@@ -177,18 +177,11 @@ def _fill(folder: Path, sizes: dict[str, int], seed: int) -> None:
 
 
 def _write_pictures(folder: Path, name: str, scene: Scene) -> None:
-    Image.fromarray(scene.image).save(folder / "images" / f"{name}.png", compress_level=3)
+    Image.fromarray(scene.image).save(folder / "images" / f"{name}.png", compress_level=1)
     classes = np.array((0, *(label + 1 for label in scene.labels)), np.uint8)
     mask = Image.fromarray(classes[scene.owners])
-    mask.putpalette(_palette())
+    mask.putpalette(palette())
     mask.save(folder / "SegmentationClass" / f"{name}.png")
-
-
-def _palette() -> list[int]:
-    """Pascal VOC's colours: the bits of an index, from the lowest, are spread over the high bits of the channels."""
-    indices = np.arange(256)
-    channels = [sum(((indices >> 3 * bit + channel) & 1) << 7 - bit for bit in range(3)) for channel in range(3)]
-    return np.stack(channels, axis=1).ravel().tolist()
 
 
 class _Coco:

@@ -85,6 +85,13 @@ def read_names(path: Path) -> np.ndarray:
     return np.array(names)
 
 
+def palette() -> list[int]:
+    """The colours of masks: the bits of an index, from the lowest, are spread over the high bits of the channels."""
+    indices = np.arange(256)
+    channels = [sum(((indices >> 3 * bit + channel) & 1) << 7 - bit for bit in range(3)) for channel in range(3)]
+    return np.stack(channels, axis=1).ravel().tolist()
+
+
 class VocSource:
     """Image files with masks of the same names.
 
