@@ -1,7 +1,9 @@
 """Writing files so that a reader never sees half of one."""
 
+import errno
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -31,9 +33,7 @@ def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
         write(temporary)
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
+        temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
     except OSError as error:
         reason = error.strerror or str(error)
@@ -41,6 +41,44 @@ def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def write_folder_atomic(folder: Path, fill: Callable[[Path], object]) -> None:
+    """Lets `fill` write files to a temporary folder beside `folder`, then renames it to `folder`.
+
+    Several processes may do so at once: the first one's folder stays, and what the others made is removed.
+
+    Args:
+        folder: the folder to make; it may be there already if it is empty.
+        fill: writes the files into the folder it is given.
+
+    Raises:
+        OutputError: the place is read-only, the disk is full, or any other failure of the operating system. No
+            temporary folder is left.
+    """
+    temporary: Path | None = None
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".making-"))
+        fill(temporary)
+        temporary.chmod(0o777 & ~_umask())
+        try:
+            temporary.rename(folder)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise OutputError(f"can't make {folder}: {reason}; free space or choose another place") from error
+    finally:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _umask() -> int:
+    umask = os.umask(0)
+    os.umask(umask)
+    return umask
 
 
 def write_text(path: Path, text: str) -> None:

@@ -16,7 +16,8 @@ class TaskConfig:
     # Folder of the data set; None: the data set's own search (environment variable, system folder, download).
     root: str | None = None
     # For data sets of files, in pixels: the shorter side is resized to `resize`, and `crop` x `crop` cut out of the
-    # middle (in training: out of a random place). None: the data set's own sizes.
+    # middle (in training: out of a random place). None: the data set's own sizes. For segmentation nothing is cut out
+    # but in training, and None leaves images as they are.
     resize: int | None = None
     crop: int | None = None
     interpolation: str = "bilinear"

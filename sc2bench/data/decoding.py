@@ -1,6 +1,7 @@
 """From an image file of any kind to 8-bit RGB."""
 
 import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -37,19 +38,45 @@ class ImageError(DataError):
         super().__init__(text.rpartition(f"{__name__}.{type(self).__name__}: ")[2].rstrip("\n"))
 
 
-def read_rgb(path: Path) -> Image.Image:
+def read_rgb(path: Path, max_side: int | None = None) -> Image.Image:
     """Reads an image file as 8-bit RGB.
 
     CMYK is converted, palettes are looked up, alpha is dropped, and of 16 bits the high byte is taken. The rotation
     that an EXIF entry asks for is not carried out, for neither did the published results with which ours are compared.
 
+    Args:
+        path: the file.
+        max_side: the greatest width and height that are read; `None`: any.
+
     Raises:
-        ImageError: missing, damaged, no image, or of a kind that has no place in 8 bits.
+        ImageError: missing, damaged, no image, of a kind that has no place in 8 bits, or too large.
     """
+    return _read(path, _to_rgb, max_side)
+
+
+def read_indices(path: Path, max_side: int | None = None) -> Image.Image:
+    """Reads an image file whose pixels are class indices, with a palette or as grey, as 8-bit grey.
+
+    Args:
+        path: the file.
+        max_side: the greatest width and height that are read; `None`: any.
+
+    Raises:
+        ImageError: missing, damaged, no image, of colours instead of indices, or too large.
+    """
+    return _read(path, _to_indices, max_side)
+
+
+def _read(path: Path, convert: Callable[[Image.Image], Image.Image], max_side: int | None) -> Image.Image:
     try:
         with Image.open(path) as image:
+            if max_side is not None and max(image.size) > max_side:
+                raise ImageError(
+                    f"image {path} has {image.width}x{image.height} pixels, but {max_side} a side are the most; "
+                    "scale it down or remove it"
+                )
             image.load()
-            return _to_rgb(image)
+            return convert(image)
     except _DAMAGE as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise ImageError(
@@ -58,6 +85,12 @@ def read_rgb(path: Path) -> Image.Image:
         raise ImageError(
             f"image {path} is damaged or of an unknown kind ({_reason(error)}); replace or delete it"
         ) from error
+
+
+def _to_indices(image: Image.Image) -> Image.Image:
+    if image.mode not in ("P", "L"):
+        raise ValueError(f"mode {image.mode}, where class indices belong, with a palette or as 8-bit grey")
+    return Image.fromarray(np.array(image))
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

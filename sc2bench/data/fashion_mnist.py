@@ -10,7 +10,8 @@ import torch
 
 from sc2bench.config import TaskConfig
 from sc2bench.data.base import MemoryImages
-from sc2bench.errors import ConfigError, DataError
+from sc2bench.data.layout import keeps_sizes
+from sc2bench.errors import DataError
 from sc2bench.registry import DATASETS
 
 VARIABLE = "SC2BENCH_FASHION_MNIST"
@@ -35,9 +36,7 @@ def fashion_mnist(task: TaskConfig, split: str) -> MemoryImages:
         ConfigError: the task asks for another size.
         DataError: a file is missing or damaged.
     """
-    for field in ("resize", "crop", "interpolation"):
-        if getattr(task, field) != getattr(TaskConfig, field):
-            raise ConfigError(f"task.{field}: Fashion-MNIST is used in its own size, 28x28; leave task.{field} out")
+    keeps_sizes(task, "Fashion-MNIST is used in its own size, 28x28")
     folder = _folder(task.root)
     prefix = "t10k" if split == "test" else "train"
     images = _read_idx(folder / f"{prefix}-images-idx3-ubyte", dimensions=3)

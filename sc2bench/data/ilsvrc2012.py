@@ -1,13 +1,11 @@
 """ImageNet, ILSVRC 2012 (Russakovsky et al. 2015), in class folders as PyTorch's examples lay them out."""
 
-import os
 from pathlib import Path
-
-import numpy as np
 
 from sc2bench.config import TaskConfig
 from sc2bench.data.crops import Crops
 from sc2bench.data.folder import FolderImages, class_names, list_images
+from sc2bench.data.layout import check_folders, find_root, held_out
 from sc2bench.errors import ConfigError, DataError
 from sc2bench.registry import DATASETS
 
@@ -31,32 +29,17 @@ def ilsvrc2012(task: TaskConfig, split: str) -> FolderImages:
         ConfigError: `crop` exceeds `resize`.
         DataError: a folder is missing or empty, or `val` has other classes than `train`.
     """
-    root = _root(task.root, ("train", "val") if split == "test" else ("train",))
+    root = find_root(task, VARIABLE, "train/ and val/")
+    needed = ("train", "val") if split == "test" else ("train",)
+    check_folders(task, VARIABLE, (root, *(root / name for name in needed)))
     crops = _crops(task)
     classes = class_names(root / "train")
     if split == "test":
         _check_same(root, classes, class_names(root / "val"))
         return FolderImages(root / "val", classes, list_images(root / "val", classes), crops)
     listing = list_images(root / "train", classes)
-    if len(listing) < 2:
-        raise DataError(f"{root / 'train'} has one image, but training and validation need one each; add images")
-    held_out = np.arange(len(listing)) % VALIDATION_EVERY == VALIDATION_EVERY - 1
-    if not held_out.any():
-        held_out[-1] = True
-    return FolderImages(root / "train", classes, listing[held_out if split == "validation" else ~held_out], crops)
-
-
-def _root(given: str | None, needed: tuple[str, ...]) -> Path:
-    named = given or os.environ.get(VARIABLE)
-    if not named:
-        raise DataError(
-            f"ilsvrc2012 needs its folder, with train/ and val/ in it; give task.root=FOLDER or set {VARIABLE}"
-        )
-    root = Path(named).expanduser().absolute()
-    for folder in (root, *(root / name for name in needed)):
-        if not folder.is_dir():
-            raise DataError(f"ilsvrc2012: folder {folder} does not exist; mend task.root or {VARIABLE}, or unpack it")
-    return root
+    chosen = held_out(len(listing), VALIDATION_EVERY, root / "train")
+    return FolderImages(root / "train", classes, listing[chosen if split == "validation" else ~chosen], crops)
 
 
 def _crops(task: TaskConfig) -> Crops:

@@ -1,0 +1,279 @@
+"""COCO 2017 (Lin et al. 2014), and other data sets for object detection in its format."""
+
+import contextlib
+import io
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from pycocotools.coco import COCO
+from torch import Tensor
+from torchvision.transforms import functional
+
+from sc2bench.config import TaskConfig
+from sc2bench.data.decoding import ImageError, read_rgb
+from sc2bench.data.layout import check_folders, find_root, held_out, keeps_sizes
+from sc2bench.data.varied import MAX_SIDE, VariedImages
+from sc2bench.errors import DataError
+from sc2bench.registry import DATASETS
+
+VARIABLE = "SC2BENCH_COCO2017"
+BACKGROUND = "__background__"
+# Of each 100 training images the last one is for validation: 1,182 of the 118,287.
+VALIDATION_EVERY = 100
+# Ids are indices of classes here, so one stray id would make the list of classes, and every model, that long.
+MAX_CATEGORY = 9999
+
+
+@DATASETS.register("coco2017")
+def coco2017(task: TaskConfig, split: str) -> VariedImages:
+    """Opens a split of COCO 2017, or of any data set in the same files.
+
+    Class indices are category ids: 91 classes with the background and the unused ids, as torchvision's models have.
+
+    Args:
+        task: its `root` holds `annotations/instances_{train,val}2017.json`, `train2017/` and `val2017/`; `None`: the
+            folder that the environment variable `SC2BENCH_COCO2017` names.
+        split: "train" (99 of each 100 images of `train2017`, without those that have nothing to learn from),
+            "validation" (the others, one at least) or "test" (`val2017`).
+
+    Raises:
+        ConfigError: the task asks for a size; detectors scale images themselves.
+        DataError: a file is missing or damaged, or contradicts itself.
+    """
+    keeps_sizes(task, "images of coco2017 are used in their own sizes, and detectors scale them themselves")
+    root = find_root(task, VARIABLE, "annotations/, train2017/ and val2017/")
+    part = "val2017" if split == "test" else "train2017"
+    check_folders(task, VARIABLE, (root, root / "annotations", root / part))
+    annotations = root / "annotations" / f"instances_{part}.json"
+    listing = read_listing(annotations)
+    if split != "test":
+        chosen = held_out(len(listing), VALIDATION_EVERY, annotations)
+        listing = listing.subset(chosen if split == "validation" else ~chosen)
+    if split == "train":
+        listing = listing.trainable()
+    return VariedImages(listing.classes, CocoSource(root / part, listing, annotations), present_boxes)
+
+
+@dataclass(frozen=True)
+class Objects:
+    """The annotated objects of an image, or of many.
+
+    Attributes:
+        boxes: float32, (n, 4): left, top, right and bottom edge in pixels.
+        labels: int64, (n,), category ids.
+        iscrowd: int64, (n,): 1 where a box holds a crowd that was not told apart.
+        area: float32, (n,), of the outlines, in pixels.
+    """
+
+    boxes: np.ndarray
+    labels: np.ndarray
+    iscrowd: np.ndarray
+    area: np.ndarray
+
+    def __getitem__(self, chosen: slice | np.ndarray) -> "Objects":
+        return Objects(self.boxes[chosen], self.labels[chosen], self.iscrowd[chosen], self.area[chosen])
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+
+@dataclass(frozen=True)
+class CocoListing:
+    """What an annotation file says, sorted by image id. Arrays, for they are quick to hand to workers.
+
+    Attributes:
+        classes: names by category id; "N/A" where there is no such id.
+        names: bytes, (N,), file names.
+        image_ids: int64, (N,).
+        sizes: int64, (N, 2), width and height.
+        spans: int64, (N, 2): the objects of an image are `objects[start:stop]`.
+        objects: of all images.
+    """
+
+    classes: tuple[str, ...]
+    names: np.ndarray
+    image_ids: np.ndarray
+    sizes: np.ndarray
+    spans: np.ndarray
+    objects: Objects
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def subset(self, chosen: np.ndarray) -> "CocoListing":
+        """The images at `chosen`, bool (N,)."""
+        parts = (self.names[chosen], self.image_ids[chosen], self.sizes[chosen], self.spans[chosen])
+        return CocoListing(self.classes, *parts, self.objects)
+
+    def trainable(self) -> "CocoListing":
+        """What torchvision's reference script trains on.
+
+        Crowds are dropped, boxes end at the image's edges, those without width or height are dropped, and images that
+        have no box left too.
+        """
+        counts = self.spans[:, 1] - self.spans[:, 0]
+        owners = np.repeat(np.arange(len(self)), counts)
+        places = np.concatenate([np.arange(start, stop) for start, stop in self.spans] or [np.arange(0)])
+        objects = self.objects[places]
+        boxes = _clamped(objects.boxes, self.sizes[owners])
+        kept = (boxes[:, 2:] > boxes[:, :2]).all(axis=1) & (objects.iscrowd == 0)
+        objects = Objects(boxes, objects.labels, objects.iscrowd, objects.area)[kept]
+        spans = _spans(owners[kept], len(self))
+        listing = CocoListing(self.classes, self.names, self.image_ids, self.sizes, spans, objects)
+        return listing.subset(spans[:, 1] > spans[:, 0])
+
+
+class CocoSource:
+    """Image files with their annotated objects.
+
+    Args:
+        folder: of the image files.
+        listing: what there is.
+        annotations: the file that the listing comes from, for errors.
+    """
+
+    def __init__(self, folder: Path, listing: CocoListing, annotations: Path):
+        self.folder = folder
+        self.listing = listing
+        self._annotations = annotations
+
+    def __len__(self) -> int:
+        return len(self.listing)
+
+    def __getitem__(self, index: int) -> tuple[Image.Image, tuple[int, Objects]]:
+        """Reads an image; gives its id and its objects with it.
+
+        Raises:
+            ImageError: the file is missing, damaged, too large, or of another size than is annotated.
+        """
+        path = self.path(index)
+        if not path.is_file():
+            raise ImageError(f"image {path}, which {self._annotations} lists, is missing; unpack the images again")
+        image = read_rgb(path, MAX_SIDE)
+        width, height = self.listing.sizes[index]
+        if image.size != (width, height):
+            raise ImageError(
+                f"image {path} has {image.width}x{image.height} pixels, but {self._annotations} says {width}x{height}; "
+                "unpack both again"
+            )
+        start, stop = self.listing.spans[index]
+        return image, (int(self.listing.image_ids[index]), self.listing.objects[start:stop])
+
+    def path(self, index: int) -> Path:
+        """The file of one sample."""
+        return self.folder / os.fsdecode(self.listing.names[index])
+
+
+def present_boxes(
+    image: Image.Image, annotation: tuple[int, Objects], random: np.random.Generator | None
+) -> tuple[Tensor, dict[str, Any]]:
+    """An image for a detector; in training mirrored with probability one half.
+
+    Returns:
+        The image, uint8 (3, H, W), and `boxes`, float32 (n, 4), the left, top, right and bottom edges in pixels;
+        `labels`, int64 (n,); `iscrowd`, int64 (n,); `area`, float32 (n,); and `image_id`, an int.
+    """
+    image_id, objects = annotation
+    pixels, boxes = functional.pil_to_tensor(image), torch.from_numpy(objects.boxes.copy())
+    if random is not None and random.random() < 0.5:
+        pixels = pixels.flip(-1)
+        boxes[:, [0, 2]] = image.width - boxes[:, [2, 0]]
+    others = {name: torch.from_numpy(getattr(objects, name).copy()) for name in ("labels", "iscrowd", "area")}
+    return pixels, {"boxes": boxes, **others, "image_id": image_id}
+
+
+@cache
+def read_listing(annotations: Path) -> CocoListing:
+    """Reads an annotation file; once a process, for that takes COCO's training set half a minute.
+
+    Boxes that have nothing in common with their image are dropped.
+
+    Raises:
+        DataError: the file is missing or damaged, or names an image or a category that it does not list.
+    """
+    with contextlib.redirect_stdout(io.StringIO()):
+        coco = _parsed(annotations)
+    try:
+        return _listing(coco, annotations)
+    except KeyError as error:
+        raise DataError(f"annotation file {annotations} is damaged: an entry has no {error}; replace it") from error
+    except (TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise DataError(f"annotation file {annotations} is damaged: {error}; replace it") from error
+
+
+def _parsed(annotations: Path) -> COCO:
+    try:
+        return COCO(str(annotations))
+    except OSError as error:
+        raise DataError(f"annotation file {annotations} can't be read: {error.strerror}; unpack it there") from error
+    except (ValueError, AssertionError, KeyError, TypeError, RecursionError) as error:
+        reason = " ".join(str(error).split())
+        raise DataError(f"annotation file {annotations} is damaged: {reason}; replace it") from error
+
+
+def _listing(coco: COCO, annotations: Path) -> CocoListing:
+    if not coco.imgs:
+        raise DataError(f"annotation file {annotations} lists no images; replace it")
+    images = [coco.imgs[key] for key in sorted(coco.imgs)]
+    image_ids = np.array([image["id"] for image in images], np.int64)
+    sizes = np.array([(image["width"], image["height"]) for image in images], np.int64).reshape(-1, 2)
+    places = {image_id: place for place, image_id in enumerate(image_ids.tolist())}
+    for key, annotation in coco.anns.items():
+        _check_known(annotations, f"annotation {key} names image", annotation["image_id"], places)
+        _check_known(annotations, f"annotation {key} names category", annotation["category_id"], coco.cats)
+    listed = sorted(coco.anns.values(), key=lambda annotation: places[annotation["image_id"]])
+    owners = np.array([places[annotation["image_id"]] for annotation in listed], np.int64)
+    objects = _objects(listed)
+    if not np.isfinite(objects.boxes).all():
+        raise ValueError("a box is not finite")
+    low, high, edge = objects.boxes[:, :2], objects.boxes[:, 2:], sizes[owners]
+    outside = (((low < 0) & (high <= 0)) | ((high > edge) & (low >= edge))).any(axis=1)
+    names = np.array([os.fsencode(image["file_name"]) for image in images])
+    spans = _spans(owners[~outside], len(images))
+    return CocoListing(_classes(coco.cats, annotations), names, image_ids, sizes, spans, objects[~outside])
+
+
+def _objects(listed: list[dict[str, Any]]) -> Objects:
+    boxes = np.array([annotation["bbox"] for annotation in listed], np.float64).reshape(len(listed), 4)
+    boxes[:, 2:] += boxes[:, :2]
+    area = [a["area"] if "area" in a else a["bbox"][2] * a["bbox"][3] for a in listed]
+    return Objects(
+        boxes.astype(np.float32),
+        np.array([annotation["category_id"] for annotation in listed], np.int64),
+        np.array([annotation.get("iscrowd", 0) for annotation in listed], np.int64),
+        np.array(area, np.float32),
+    )
+
+
+def _classes(categories: Mapping[int, dict[str, Any]], annotations: Path) -> tuple[str, ...]:
+    for key, category in categories.items():
+        if not 1 <= key <= MAX_CATEGORY:
+            raise DataError(
+                f"annotation file {annotations} has category '{category['name']}' with id {key}; ids are class indices "
+                f"here, so use 1 ... {MAX_CATEGORY} (0 is the background)"
+            )
+    names = {0: BACKGROUND} | {key: category["name"] for key, category in categories.items()}
+    return tuple(names.get(index, "N/A") for index in range(max(names) + 1))
+
+
+def _check_known(annotations: Path, what: str, key: Any, known: Mapping[Any, Any]) -> None:
+    if key not in known:
+        raise DataError(f"annotation file {annotations}: {what} {key}, which is not listed; replace the file")
+
+
+def _clamped(boxes: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Moves the edges of boxes (n, 4) into their images, whose widths and heights are `sizes` (n, 2)."""
+    return np.clip(boxes, 0, np.tile(sizes, 2).astype(np.float32))
+
+
+def _spans(owners: np.ndarray, count: int) -> np.ndarray:
+    """Where the runs of 0, 1, ..., count - 1 start and stop in sorted `owners`."""
+    images = np.arange(count)
+    return np.stack([np.searchsorted(owners, images, "left"), np.searchsorted(owners, images, "right")], axis=1)
