@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-# Height and width; multiples of 32, as networks like them.
-SHAPES = ((128, 128), (96, 128), (128, 96), (128, 160), (160, 128))
+# Height and width; multiples of 16, as networks like them, and near each other, so that a padded batch wastes little.
+SHAPES = ((128, 128), (112, 128), (128, 112), (96, 128), (128, 96))
 MAX_GARMENTS = 5
 # Height and width of a garment's square, in pixels.
 SIDES = (32, 72)
