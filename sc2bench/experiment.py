@@ -50,12 +50,25 @@ class Run:
         """Units of work still to do, for progress bars: samples to train on, and, cheaper, samples to measure."""
         config = self.config
         measured = EVALUATION_WORK * len(self.dataset(config.evaluation.split, config.evaluation.samples))
-        return measured if self._trained else measured + self._training_work()
+        return measured + sum(run.training_work() for run in self.untrained())
 
     def places(self) -> list[Path]:
         """What nobody else may write while this run is worked on."""
-        training = [self.checkpoint_folder] if self.config.stages and not self._trained else []
-        return [*training, self.record_path]
+        return [*(run.checkpoint_folder for run in self.untrained()), self.record_path]
+
+    @property
+    def parts(self) -> list["Run"]:
+        """The experiments that must be trained before this one."""
+        return [Run(config) for config in self.config.parts]
+
+    def untrained(self) -> list["Run"]:
+        """What is to be trained: the parts that have no weights yet, and theirs, and this run if it learns."""
+        if self.trained:
+            return []
+        before = [run for part in self.parts for run in part.untrained()]
+        own = [self] if self.config.stages else []
+        # Parts may have a part in common.
+        return list({run.checkpoint_folder: run for run in (*before, *own)}.values())
 
     def measured_since(self, moment: float) -> bool:
         """Whether the record exists and is not older than `moment`, in seconds since 1970."""
@@ -65,14 +78,15 @@ class Run:
             return False
 
     @property
-    def _trained(self) -> bool:
+    def trained(self) -> bool:
+        """Whether the final weights exist."""
         return (self.checkpoint_folder / FINAL_WEIGHTS).exists()
 
     @property
     def sweep(self) -> str | None:
         """Runs without training that share this key are measured in one pass over the data set."""
         config = self.config
-        if config.stages:
+        if config.stages or config.parts:
             return None
         evaluation = config.evaluation
         return repr((config.task, config.teacher, config.method, evaluation))
@@ -85,7 +99,8 @@ class Run:
         """A reference model of its own, for as many classes as the data set has; see `load_teacher`."""
         return load_teacher(self.config.teacher, len(self.dataset(self.config.evaluation.split).classes))
 
-    def _training_work(self) -> float:
+    def training_work(self) -> float:
+        """Units of work of the run's own stages."""
         stages = self.config.stages.values()
         if not stages:
             return 0

@@ -179,9 +179,11 @@ def _ready_model(run: Run, teacher: Teacher, accelerator: Accelerator, work: Wor
     """The run's model with its final weights: loaded if they exist, else trained."""
     config = run.config
     model = processes.together(lambda: _build(run, teacher))
+    final = run.checkpoint_folder / FINAL_WEIGHTS
+    if not processes.from_main(final.exists):
+        _take_parts(model, run, accelerator, work)
     if not config.stages:
         return model
-    final = run.checkpoint_folder / FINAL_WEIGHTS
     if processes.from_main(final.exists):
         processes.from_main(lambda: load_state(model, load_tensors(final), final))
         processes.share_state(model)
@@ -201,6 +203,16 @@ def _ready_model(run: Run, teacher: Teacher, accelerator: Accelerator, work: Wor
 
     processes.from_main(write)
     return model
+
+
+def _take_parts(model: SplitModel, run: Run, accelerator: Accelerator, work: Work) -> None:
+    """Trains the experiments that this one builds on, where they are not, and takes over what it wants of them."""
+    for number, part in enumerate(run.parts):
+        final = part.checkpoint_folder / FINAL_WEIGHTS
+        if not processes.from_main(final.exists):
+            _ready_model(part, processes.together(part.teacher), accelerator, work)
+        weights = processes.from_main(lambda final=final: load_tensors(final))  # type: ignore[misc]
+        model.take_part(number, weights, final)
 
 
 def _record(run: Run, model: SplitModel, measurement: Measurement, cost: dict[str, Any]) -> dict[str, Any]:

@@ -76,7 +76,7 @@ def _try(label: str, run: Run, folder: Path) -> Trial:
     wanted: tuple[str, ...] = ()
     bytes_mean, problem = None, None
     try:
-        wanted = (*teacher_downloads(run.config.teacher), *downloads(run.config))
+        wanted = tuple(_wanted(run.config))
         # A folder of its own, which takes the weights of large models away when the trial is over.
         with tempfile.TemporaryDirectory(dir=folder) as own:
             (path,) = run_all([Run(_cut_down(run.config, folder, Path(own)))], quiet=True)
@@ -88,6 +88,12 @@ def _try(label: str, run: Run, folder: Path) -> Trial:
         problem = f"{type(error).__name__}: {error}"
     seconds = time.monotonic() - started
     return Trial(label, run.config.rate, tuple(run.config.stages), seconds, bytes_mean, problem, wanted)
+
+
+def _wanted(config: RunConfig) -> list[str]:
+    """What the experiment and those that it builds on would download."""
+    own = [*teacher_downloads(config.teacher), *downloads(config)]
+    return [*own, *(address for part in config.parts for address in _wanted(part))]
 
 
 def _cut_down(config: RunConfig, shared: Path, own: Path) -> RunConfig:
@@ -102,6 +108,8 @@ def _cut_down(config: RunConfig, shared: Path, own: Path) -> RunConfig:
     if getattr(config.method, "weights", None) is not None:
         config.method.weights = "random"
     config.evaluation.samples = config.evaluation.batch_size = 1
+    config.source = None if config.source is None else _cut_down(config.source, shared, own)
+    config.members = [_cut_down(member, shared, own) for member in config.members]
     for name, stage in config.stages.items():
         once = replace(stage, epochs=1, milestones=[], samples=_TRAINING_SAMPLES, batch_size=_TRAINING_SAMPLES)
         setattr(config, name, once)

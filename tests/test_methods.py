@@ -33,8 +33,9 @@ def make(name: str, *overrides: str) -> SplitModel:
 
 
 def test_every_method_is_tested():
-    assert set(VARIANTS) <= set(METHODS.names())
-    assert {name for name in METHODS.names() if METHODS[name].__module__.startswith("sc2bench.")} == set(VARIANTS)
+    # That of several tasks at once is tested with the tasks.
+    own = {name for name in METHODS.names() if METHODS[name].__module__.startswith("sc2bench.")}
+    assert own - {"multi_task"} == set(VARIANTS)
 
 
 @pytest.mark.parametrize("name", VARIANTS)

@@ -61,7 +61,22 @@ def fp_small(input_channels: int, target_channels: int, latent_channels: int, wi
     The widths are those of the encoder's two hidden layers and of the decoder's one. The side latents of its
     hyperpriors have half of the latents' height and width.
     """
-    first, second, third = take_widths(widths, (16, 32, 48))
+    return _three_halvings(
+        input_channels, latent_channels, take_widths(widths, (16, 32, 48)), 4 * target_channels, nn.PixelShuffle(2)
+    )
+
+
+@BOTTLENECKS.register("fp_scene")
+def fp_scene(input_channels: int, target_channels: int, latent_channels: int, widths: Sequence[int]) -> Bottleneck:
+    """As `fp_small` for images of some 128x128 and a teacher's stage of a quarter of their size: one doubling up."""
+    return _three_halvings(input_channels, latent_channels, take_widths(widths, (24, 48, 64)), target_channels)
+
+
+def _three_halvings(
+    input_channels: int, latent_channels: int, widths: Sequence[int], outputs: int, *ending: nn.Module
+) -> Bottleneck:
+    """Encoder and decoder of three widths; the decoder has `outputs` channels before its ending."""
+    first, second, third = widths
     encoder = nn.Sequential(
         nn.Conv2d(input_channels, first, 5, 2, 2),
         GDN1(first),
@@ -73,8 +88,8 @@ def fp_small(input_channels: int, target_channels: int, latent_channels: int, wi
         nn.Conv2d(latent_channels, 4 * third, 3, 1, 1),
         nn.PixelShuffle(2),
         GDN1(third, inverse=True),
-        nn.Conv2d(third, 4 * target_channels, 3, 1, 1),
-        nn.PixelShuffle(2),
+        nn.Conv2d(third, outputs, 3, 1, 1),
+        *ending,
     )
     return Bottleneck(encoder, decoder, latent_channels, small_hyper(latent_channels))
 

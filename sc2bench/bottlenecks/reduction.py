@@ -98,7 +98,22 @@ def cr_inception_v3(
 @BOTTLENECKS.register("cr_small")
 def cr_small(input_channels: int, target_channels: int, latent_channels: int, widths: Sequence[int]) -> Bottleneck:
     """For 32x32 images: the shapes of `fp_small`, with batch norms and rectifiers; latents of c x 4 x 4."""
-    first, second, third = take_widths(widths, (16, 32, 48))
+    return _three_halvings(
+        input_channels, latent_channels, take_widths(widths, (16, 32, 48)), 4 * target_channels, nn.PixelShuffle(2)
+    )
+
+
+@BOTTLENECKS.register("cr_scene")
+def cr_scene(input_channels: int, target_channels: int, latent_channels: int, widths: Sequence[int]) -> Bottleneck:
+    """For images of some 128x128: the shapes of `fp_scene`, with batch norms and rectifiers; latents of c x 16 x 16."""
+    return _three_halvings(input_channels, latent_channels, take_widths(widths, (24, 48, 64)), target_channels)
+
+
+def _three_halvings(
+    input_channels: int, latent_channels: int, widths: Sequence[int], outputs: int, *ending: nn.Module
+) -> Bottleneck:
+    """Encoder and decoder of three widths; the decoder has `outputs` channels before its ending."""
+    first, second, third = widths
     encoder = nn.Sequential(
         *_normalized(nn.Conv2d(input_channels, first, 5, 2, 2, bias=False)),
         *_normalized(nn.Conv2d(first, second, 5, 2, 2, bias=False)),
@@ -109,8 +124,8 @@ def cr_small(input_channels: int, target_channels: int, latent_channels: int, wi
         nn.PixelShuffle(2),
         nn.BatchNorm2d(third),
         nn.ReLU(inplace=True),
-        nn.Conv2d(third, 4 * target_channels, 3, 1, 1),
-        nn.PixelShuffle(2),
+        nn.Conv2d(third, outputs, 3, 1, 1),
+        *ending,
     )
     return Bottleneck(encoder, decoder, latent_channels)
 

@@ -61,7 +61,7 @@ def compose(overrides: Sequence[str] = (), config_dirs: Sequence[str] = ()) -> R
     places = (config_dir(), *(Path(folder).resolve() for folder in config_dirs))
     parsed = [_checked_override(text, places) for text in overrides]
     # Hydra takes a good part of a second for the files, and a suite has hundreds of experiments with the same ones.
-    files = tuple(f"{key}={value}" for key, value in parsed if key in FILE_GROUPS)
+    files = tuple(f"{key}={value}" for key, value in {k: v for k, v in parsed if k in FILE_GROUPS}.items())
     composed = deepcopy(_composed_files(places, files))
     try:
         for key, value in parsed:
@@ -71,7 +71,25 @@ def compose(overrides: Sequence[str] = (), config_dirs: Sequence[str] = ()) -> R
     except (OmegaConfBaseException, yaml.YAMLError) as error:
         raise ConfigError(f"the configuration can't be composed: {_sentence(error)}") from error
     assert isinstance(raw, dict)
-    return from_resolved({str(key): value for key, value in raw.items()})
+    return from_resolved(_with_parts({str(key): value for key, value in raw.items()}, config_dirs))
+
+
+def _with_parts(raw: dict[str, Any], config_dirs: Sequence[str]) -> dict[str, Any]:
+    """Composes the experiments that `source` and `members` give as lists of overrides; they lie where this one does."""
+
+    def part(key: str, overrides: Any) -> dict[str, Any]:
+        if not isinstance(overrides, list) or not all(isinstance(text, str) for text in overrides):
+            raise ConfigError(f"{key}: '{overrides}' is no list of overrides, such as [task=ilsvrc2012, rate=0.16]")
+        places = [f"{name}={raw[name]}" for name in ("output", "checkpoints") if name in raw]
+        try:
+            return compose([*places, *overrides], config_dirs).resolved()
+        except ConfigError as error:
+            raise ConfigError(f"{key}: {error}") from error
+
+    if raw.get("source") is not None:
+        raw["source"] = part("source", raw["source"])
+    raw["members"] = [part(f"members[{i}]", member) for i, member in enumerate(raw.get("members") or [])]
+    return raw
 
 
 @cache
@@ -170,6 +188,11 @@ def _checked_override(text: str, places: Sequence[Path]) -> tuple[str, Any]:
 
 
 def _typed_run(raw: dict[str, Any]) -> RunConfig:
+    parts = {
+        "source": None if raw.get("source") is None else from_resolved(raw["source"]),
+        "members": [from_resolved(member) for member in raw.get("members") or []],
+    }
+    raw = {key: value for key, value in raw.items() if key not in parts}
     schemas = {
         "task": TaskConfig,
         "teacher": TeacherConfig,
@@ -180,12 +203,12 @@ def _typed_run(raw: dict[str, Any]) -> RunConfig:
         "evaluation": EvaluationConfig,
     }
     scalars = {key: value for key, value in raw.items() if key not in schemas}
-    settings = _typed(Settings, scalars, "", extra=schemas)
+    settings = _typed(Settings, scalars, "", extra=(*schemas, *parts))
     groups = {}
     for name, schema in schemas.items():
         if raw.get(name) is not None:
             groups[name] = _typed_group(schema, json.dumps(_without_null_losses(raw[name])), name)
-    return RunConfig(**vars(settings), **groups)
+    return RunConfig(**vars(settings), **groups, **parts)  # type: ignore[arg-type]
 
 
 def _typed_group(schema: type, raw: str, name: str) -> Any:

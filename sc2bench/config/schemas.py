@@ -108,6 +108,15 @@ class RunConfig(Settings):
     stage2: StageConfig | None = None
     stage3: StageConfig | None = None
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    # The experiment whose trained device half is taken over, such as that of another task.
+    source: "RunConfig | None" = None
+    # Experiments whose trained server halves stand behind one device half.
+    members: list["RunConfig"] = field(default_factory=list)
+
+    @property
+    def parts(self) -> list["RunConfig"]:
+        """The experiments that must be trained before this one."""
+        return [*([] if self.source is None else [self.source]), *self.members]
 
     @property
     def stages(self) -> dict[str, StageConfig]:
@@ -139,6 +148,10 @@ def _digest(config: RunConfig, leave_out: Iterable[str]) -> str:
     """
     kept = {key: value for key, value in _changed(config).items() if key not in leave_out}
     kept["task"].pop("root", None)
+    if config.source is not None:
+        kept["source"] = config.source.training_hash()
+    if config.members:
+        kept["members"] = [member.training_hash() for member in config.members]
     text = json.dumps(kept, sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
 

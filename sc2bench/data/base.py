@@ -1,7 +1,7 @@
 """What a data set is here: uint8 images with targets, fetched a batch at a time."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import astuple
 from functools import cache
 from typing import Any
@@ -116,6 +116,38 @@ class MemoryImages(ImageSet):
     def first(self, samples: int | None) -> "MemoryImages":
         """The first `samples` samples, or all for `None`, without a copy."""
         return MemoryImages(self.images[:samples], self.targets[:samples], self.classes)
+
+
+class ManyTargets(ImageSet):
+    """The same images with the targets of several tasks, a dictionary a sample.
+
+    Args:
+        parts: by the name of the task; all have the same images in the same order. The classes are those of the first.
+    """
+
+    def __init__(self, parts: Mapping[str, ImageSet]):
+        self.parts = dict(parts)
+        self._first, *_ = self.parts.values()
+        super().__init__(self._first.classes)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of the images, or (C, 0, 0)."""
+        return self._first.image_shape
+
+    def __len__(self) -> int:
+        return len(self._first)
+
+    def __getitems__(self, indices: Sequence[int]) -> Batch:
+        """Fetches the samples at `indices`."""
+        batches = {name: part.__getitems__(indices) for name, part in self.parts.items()}
+        images, _ = next(iter(batches.values()))
+        columns = zip(*(targets for _, targets in batches.values()), strict=True)
+        return images, [dict(zip(batches, column, strict=True)) for column in columns]
+
+    def first(self, samples: int | None) -> "ManyTargets":
+        """The first `samples` samples, or all for `None`."""
+        return ManyTargets({name: part.first(samples) for name, part in self.parts.items()})
 
 
 class EpochSampler(Sampler[int]):

@@ -11,6 +11,7 @@ tools can too:
 
 import hashlib
 import json
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from torch import Tensor
 from torchvision.transforms import functional
 
 from sc2bench.config import TaskConfig
+from sc2bench.data.base import ImageSet, ManyTargets
 from sc2bench.data.coco import BACKGROUND, CocoSource, Objects, present_boxes, read_listing
 from sc2bench.data.composing import Scene, compose_scene
 from sc2bench.data.fashion_mnist import CACHE_FOLDER, fashion_mnist
@@ -43,7 +45,7 @@ _ABOUT = "scenes.json"
 
 
 @DATASETS.register("scenes")
-def scenes(task: TaskConfig, split: str) -> VariedImages:
+def scenes(task: TaskConfig, split: str) -> ImageSet:
     """Opens a split of the scenes, which are made when they are first needed.
 
     Images and masks stay in memory once they are decoded: the training scenes take 0.26 GB, for segmentation 0.33 GB.
@@ -51,8 +53,8 @@ def scenes(task: TaskConfig, split: str) -> VariedImages:
     Args:
         task: its `root` is a folder that `make_scenes` has made, of any size, or an empty or new one, which is filled;
             `None`: the folder that the environment variable `SC2BENCH_SCENES` names, else one in `~/.cache/sc2bench`.
-            Its `name` says what the targets are: boxes, masks, or the class of the garment with the most pixels in
-            view.
+            Its `name` says what the targets are: boxes, masks, the class of the garment with the most pixels in view,
+            or all of them.
         split: "train" (4,000), "validation" (250) or "test" (500).
 
     Raises:
@@ -61,13 +63,16 @@ def scenes(task: TaskConfig, split: str) -> VariedImages:
         OutputError: the folder can't be written.
     """
     keeps_sizes(task, "scenes are used in their own sizes")
+    if task.name == "multi_task":
+        tasks = (*_PRESENTATIONS, "semantic_segmentation")
+        return ManyTargets({name: scenes(replace(task, name=name), split) for name in tasks})
     if task.name == "semantic_segmentation":
         folder = _ready(task)
         names = read_names(folder / "ImageSets" / "Segmentation" / f"{split}.txt")
         voc = VocSource(folder / "images", ".png", folder / "SegmentationClass", names, len(CLASSES))
         return VariedImages(CLASSES, Remembered(voc), MaskPresentation())
     if task.name not in _PRESENTATIONS:
-        known = ", ".join((*_PRESENTATIONS, "semantic_segmentation"))
+        known = ", ".join((*_PRESENTATIONS, "semantic_segmentation", "multi_task"))
         raise ConfigError(f"task.name: scenes have no targets for '{task.name}'; known: {known}")
     classes, present = _PRESENTATIONS[task.name]
     folder = _ready(task)

@@ -165,7 +165,9 @@ def _untrained(config: TeacherConfig) -> Teacher:
 def _image_shape(config: RunConfig) -> tuple[int, int, int]:
     """(C, H, W): of the crop, where there is one, for it is cut from RGB images; else the data set knows."""
     crop = config.task.crop
-    return (3, crop, crop) if crop else load_dataset(config.task, config.evaluation.split).image_shape
+    if crop and config.task.name == "image_classification":
+        return 3, crop, crop
+    return load_dataset(config.task, config.evaluation.split).image_shape
 
 
 def _close(first: Tensor, second: Tensor) -> bool:

@@ -13,7 +13,7 @@ from sc2bench.entropy import LatentDecoder, Shape
 from sc2bench.errors import ConfigError
 from sc2bench.packet import Packet, PacketError, SessionHeader, fingerprint
 from sc2bench.registry import METHODS
-from sc2bench.state import unique_state
+from sc2bench.state import load_state, unique_state
 from sc2bench.teachers import Images, Teacher
 
 # A multiple of every network's stride.
@@ -181,10 +181,29 @@ class SplitModel(nn.Module):
     def update_tables(self) -> None:
         """Builds the entropy tables, once the device half is trained; nothing to do without a prior."""
 
+    def take_part(self, number: int, weights: dict[str, Tensor], source: object) -> None:
+        """Takes over the device half of the experiment that the configuration names as `source`.
+
+        Args:
+            number: of the part, in the order of `RunConfig.parts`.
+            weights: of the whole trained model.
+            source: what errors name as their origin.
+
+        Raises:
+            CheckpointError: the device halves differ.
+        """
+        load_state(self.device, half_of(weights, "device"), source)
+
     @property
     def variant(self) -> dict[str, str]:
         """What tells this model from others of its method in records, such as its prior or codec."""
         return {}
+
+
+def half_of(weights: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The weights of the module at a path, under that module's own names."""
+    start = f"{prefix}."
+    return {name.removeprefix(start): tensor for name, tensor in weights.items() if name.startswith(start)}
 
 
 def build_model(config: RunConfig, teacher: Teacher, image_shape: ImageShape) -> SplitModel:

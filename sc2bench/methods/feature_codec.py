@@ -28,7 +28,7 @@ from sc2bench.methods.base import (
     probe_image,
     session_shape,
 )
-from sc2bench.methods.latent import tail_and_head
+from sc2bench.methods.latent import only, tail_and_head
 from sc2bench.methods.shapes import ShapeOf
 from sc2bench.packet import Packet, PacketError, SessionHeader
 from sc2bench.registry import IMAGE_CODECS, METHODS
@@ -179,8 +179,7 @@ class FeatureCodecServer(ServerHalf):
     def forward(self, features: Tensor, frame: Frame, wanted: Collection[str] = ()) -> tuple[Any, dict[str, Tensor]]:
         """Takes the features at the cut; returns the head's prediction and the wanted features behind it."""
         last, outputs = self.tail.outputs(features, {*wanted, *self.head.needs})
-        prediction = self.head(last, {**outputs, self.after: features}, frame)
-        return prediction, {name: output for name, output in outputs.items() if name in wanted}
+        return self.head(last, {**outputs, self.after: features}, frame), only(outputs, wanted)
 
     def decode(self, packets: Sequence[Packet], image_shape: ImageShape) -> Any:
         """Turns coded features into predictions."""

@@ -90,18 +90,24 @@ class LatentServer(ServerHalf):
         decoded = self.decoder(latents)
         last, outputs = self.tail.outputs(decoded, {*features, *self.head.needs})
         outputs[self.after] = decoded
-        return self.head(last, outputs, frame), outputs
+        return self.head(last, outputs, frame), only(outputs, features)
 
     def decode(self, packets: Sequence[Packet], image_shape: ImageShape) -> Any:
         """Turns packets into final predictions."""
+        return self.predict(self.latents(packets, image_shape), image_shape)
+
+    def latents(self, packets: Sequence[Packet], image_shape: ImageShape) -> Tensor:
+        """Turns packets of images of one shape into quantized latents; raises `PacketError`."""
         coded = [Coded(packet.payload, packet.side_info) for packet in packets]
         try:
             latents = self.prior.decompress(coded, self.shapes(image_shape))
         except CodingError as error:
             raise PacketError(str(error)) from error
-        if latents.ndim == 4:
-            latents = latents.contiguous(memory_format=torch.channels_last)
-        frame = self.sizing.frame([image_shape[1:]] * len(packets))
+        return latents.contiguous(memory_format=torch.channels_last) if latents.ndim == 4 else latents
+
+    def predict(self, latents: Tensor, image_shape: ImageShape) -> Any:
+        """Turns quantized latents (N, B, ...) of images of one shape into final predictions."""
+        frame = self.sizing.frame([image_shape[1:]] * len(latents))
         return final(self(latents, frame)[0])
 
 
@@ -163,6 +169,11 @@ class LatentModel(SplitModel):
 
     def _agreements(self) -> tuple[bytes, ...]:
         return (self.device.prior.probe(),)
+
+
+def only(features: dict[str, Tensor], wanted: Collection[str]) -> dict[str, Tensor]:
+    """The wanted ones of features by name."""
+    return {name: values for name, values in features.items() if name in wanted}
 
 
 class _Quantized(nn.Module):

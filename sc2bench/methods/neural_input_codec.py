@@ -15,7 +15,7 @@ from sc2bench.codecs.neural import NeuralCodec, is_downloaded, small_codec, zoo_
 from sc2bench.config import MethodConfig, RunConfig
 from sc2bench.errors import ConfigError, nearest
 from sc2bench.methods.base import ImageShape, Outputs, output_shape, probe_image
-from sc2bench.methods.latent import LatentDevice, LatentModel, LatentServer
+from sc2bench.methods.latent import LatentDevice, LatentModel, LatentServer, only
 from sc2bench.methods.shapes import ShapeOf, SymbolShapes
 from sc2bench.registry import METHODS
 from sc2bench.teachers import Frame, Images, Teacher
@@ -93,7 +93,7 @@ class NeuralServer(LatentServer):
         """Takes quantized latents (N, B, ...); returns the head's prediction and the wanted features with the image."""
         images = self.images(latents, frame)
         last, outputs = self.tail.outputs(self.preprocess(images), {*features, *self.head.needs})
-        return self.head(last, outputs, frame), {**outputs, IMAGE: images}
+        return self.head(last, outputs, frame), {**only(outputs, features), IMAGE: images}
 
     def images(self, latents: Tensor, frame: Frame) -> Images:
         """Decodes images to 0..255: gives grey back where it was, and crops; rounds outside of training."""

@@ -42,8 +42,8 @@ class Loss:
 
     Attributes:
         function: gives the term, a scalar.
-        needs: of "teacher" (its outputs), "features" (a list of stages), "bits" (a prior) and "distortion" (a decoded
-            image), what it can't do without.
+        needs: of "teacher" (its outputs), "features" (a list of stages), "bits" (a prior), "distortion" (a decoded
+            image) and "logits" (a classifier's), what it can't do without.
     """
 
     function: Callable[[Step], Tensor]
@@ -93,7 +93,7 @@ def distortion(step: Step) -> Tensor:
     return step.outputs["distortion"].mean()
 
 
-@register_loss("kd", "teacher")
+@register_loss("kd", "teacher", "logits")
 def kd(step: Step) -> Tensor:
     """Knowledge distillation (Hinton et al. 2015): alpha CE + (1 - alpha) T^2 KL."""
     student = step.outputs["prediction"].float()

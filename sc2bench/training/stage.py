@@ -102,6 +102,10 @@ def build_stage(
 def _check_features(name: str, config: StageConfig, model: SplitModel, teacher: Teacher, data: ImageSet) -> None:
     """Runs one forward of two samples and compares what comes out with what the losses want."""
     images = data.sample(2)
+    if config.augment and not isinstance(images, torch.Tensor):
+        raise ConfigError(
+            f"{name}.augment: images of this data set vary in size, and it augments them itself; leave it out"
+        )
     with torch.no_grad():
         outputs = model.eval()(images, features=config.features)
     for feature in config.features:
@@ -117,6 +121,8 @@ def _check_features(name: str, config: StageConfig, model: SplitModel, teacher: 
             raise ConfigError(f"{name}.features: empty, but loss '{loss}' compares features; list at least one stage")
         if "bits" in needs and "bits" not in outputs:
             raise ConfigError(f"{name}.losses: '{loss}' needs a prior, and this method has none; leave it out")
+        if "logits" in needs and not isinstance(outputs["prediction"], torch.Tensor):
+            raise ConfigError(f"{name}.losses: '{loss}' compares a classifier's logits; take 'task' for this task")
         if "distortion" in needs and "distortion" not in outputs:
             raise ConfigError(f"{name}.losses: '{loss}' needs a decoded image, and this method has none; leave it out")
 

@@ -1,0 +1,113 @@
+"""One encoder, several tasks: a device half that is sent for once, and one server half for each task behind it.
+
+As in multi-task supervised compression (Matsubara, Yang, Levorato and Mandt 2023): the packets of a student's encoder
+feed the tails of all students that were trained on it.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sc2bench.config import MethodConfig, RunConfig
+from sc2bench.errors import ConfigError
+from sc2bench.methods.base import ImageShape, Outputs, ServerHalf, build_model, half_of
+from sc2bench.methods.latent import LatentModel, LatentServer
+from sc2bench.methods.shapes import SymbolShapes
+from sc2bench.packet import Packet
+from sc2bench.registry import METHODS
+from sc2bench.state import load_state, unique_state
+from sc2bench.teachers import Images, Preprocess, Teacher, load_teacher
+
+
+@dataclass
+class MultiTaskConfig(MethodConfig):
+    """The tasks are those of the experiments in `members`, which are students on one device half."""
+
+
+class ManyTails(ServerHalf):
+    """Decodes latents once and runs the server half of each task on them.
+
+    Args:
+        tails: by the name of the task; they share their prior.
+    """
+
+    def __init__(self, tails: dict[str, LatentServer]):
+        super().__init__()
+        self.tails: Any = nn.ModuleDict(tails)
+
+    @property
+    def shapes(self) -> SymbolShapes:
+        """The shapes of one sample's symbols."""
+        return self._first.shapes
+
+    @property
+    def _first(self) -> LatentServer:
+        first: LatentServer = next(iter(self.tails.values()))
+        return first
+
+    def decode(self, packets: Sequence[Packet], image_shape: ImageShape) -> list[dict[str, Any]]:
+        """The predictions of each image by the name of the task."""
+        latents = self._first.latents(packets, image_shape)
+        predictions = {name: tail.predict(latents, image_shape) for name, tail in self.tails.items()}
+        return [dict(zip(predictions, sample, strict=True)) for sample in zip(*predictions.values(), strict=True)]
+
+
+@METHODS.register("multi_task")
+class MultiTask(LatentModel):
+    """Students of several tasks that share their device half; it learns nothing itself."""
+
+    server: Any
+
+    config_class = MultiTaskConfig
+    rate_knob = "beta"
+
+    @classmethod
+    def from_config(cls, config: RunConfig, teacher: Teacher, image_shape: ImageShape) -> "MultiTask":
+        """Builds the members and joins them.
+
+        Raises:
+            ConfigError: fewer than two members, two of one task, or one that sends no latents.
+        """
+        names = [member.task.name for member in config.members]
+        if len(set(names)) < 2 or len(set(names)) < len(names):
+            raise ConfigError(f"members: {names} are no tasks to share an encoder; list students of different tasks")
+        models = {}
+        for member in config.members:
+            model = build_model(member, load_teacher(member.teacher), image_shape)
+            if not isinstance(model, LatentModel):
+                raise ConfigError(f"members: method '{member.method.name}' sends no latents; choose entropic_student")
+            models[member.task.name] = model
+        first = models[names[0]]
+        for model in models.values():
+            if not _same(first.device.preprocess, model.device.preprocess):
+                raise ConfigError("members: their teachers scale or normalize images differently; choose others")
+            model.server.prior = first.server.prior
+        tails: Any = ManyTails({name: model.server for name, model in models.items()})
+        return cls(first.device, tails, image_shape, first.prior_name)
+
+    def forward(self, images: Images, targets: Any = None, features: Collection[str] = ()) -> Outputs:
+        """The prediction of each task by its name."""
+        latents, bits = self.device.prior(self.device(images))
+        frame = self.device.preprocess.frame(images)
+        predictions = {name: tail(latents, frame)[0] for name, tail in self.server.tails.items()}
+        return {"prediction": predictions, "features": {}, "bits": bits}
+
+    def take_part(self, number: int, weights: dict[str, Tensor], source: object) -> None:
+        """Takes over a trained member; raises `ConfigError` if its device half is not that of the first."""
+        device = half_of(weights, "device")
+        if not number:
+            load_state(self.device, device, source)
+        own = unique_state(self.device)
+        if own.keys() != device.keys() or any(not torch.equal(own[name].cpu(), device[name]) for name in own):
+            raise ConfigError(f"members: {source} has another device half than the first; give both the same source")
+        tail = list(self.server.tails.values())[number]
+        shared = {key: tensor for key, tensor in unique_state(tail).items() if key.startswith("prior.")}
+        load_state(tail, {**shared, **half_of(weights, "server")}, source)
+
+
+def _same(first: Preprocess, second: Preprocess) -> bool:
+    same_values = torch.equal(first.mean, second.mean) and torch.equal(first.std, second.std)
+    return first.sizing == second.sizing and same_values

@@ -1,0 +1,51 @@
+"""Several tasks on the same images: the quality of each."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import Tensor
+
+from sc2bench.data import ImageSet, ManyTargets
+from sc2bench.errors import ConfigError
+from sc2bench.registry import TASKS
+from sc2bench.tasks.base import Metric, Task
+
+
+class Metrics(Metric):
+    """The metrics of several tasks.
+
+    Args:
+        metrics: by the name of the task.
+    """
+
+    def __init__(self, metrics: Mapping[str, Metric]):
+        self._metrics = metrics
+
+    def update(self, predictions: Sequence[Mapping[str, Any]], targets: Sequence[Mapping[str, Any]]) -> None:
+        """Adds the predictions and the targets of a batch, by the name of the task a sample."""
+        for name, metric in self._metrics.items():
+            metric.update([sample[name] for sample in predictions], [sample[name] for sample in targets])
+
+    def compute(self) -> dict[str, float]:
+        """All qualities, in percent."""
+        return {name: value for metric in self._metrics.values() for name, value in metric.compute().items()}
+
+
+@TASKS.register("multi_task")
+class MultiTask(Task):
+    """The tasks of a data set that has targets of several; what they are measured by together is the first one's."""
+
+    def __init__(self, dataset: ImageSet):
+        if not isinstance(dataset, ManyTargets):
+            raise ConfigError("task.name: 'multi_task' wants targets of several tasks; choose task.dataset=scenes")
+        self._tasks = {name: TASKS[name](part) for name, part in dataset.parts.items()}
+        first, *_ = self._tasks.values()
+        self.main_metric = first.main_metric  # type: ignore[misc]
+
+    def loss(self, prediction: Any, targets: Any, label_smoothing: float = 0.0) -> Tensor:
+        """Nothing learns several tasks at once here: the tails of a shared encoder are trained one by one."""
+        raise ConfigError("stage1.losses: 'task' is not defined for several tasks; train the members one by one")
+
+    def metric(self) -> Metrics:
+        """The metrics of all tasks."""
+        return Metrics({name: task.metric() for name, task in self._tasks.items()})
