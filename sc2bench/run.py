@@ -156,7 +156,7 @@ def _run_group(runs: list[Run], confirm: Callable[[Run], None], work: Work) -> N
     measured = evaluate_all(
         models,
         dataset,
-        TASKS[first.task.name](dataset),
+        TASKS[first.task.name](dataset, first.evaluation),
         batch_size=first.evaluation.batch_size,
         device=accelerator.device,
         workers=first.workers,
@@ -190,7 +190,7 @@ def _ready_model(run: Run, teacher: Teacher, accelerator: Accelerator, work: Wor
         return model
     work.describe(f"{config.method.name}{'' if config.rate is None else f' {config.rate:g}'}: train")
     training_set, validation_set = (run.dataset(split) for split in ("train", "validation"))
-    task = TASKS[config.task.name](training_set)
+    task = TASKS[config.task.name](training_set, config.evaluation)
     # The model may have taken modules over and train them, so what it imitates is a teacher of its own.
     imitated = run.teacher()
     places = run.checkpoint_folder, accelerator, work

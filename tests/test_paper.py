@@ -19,7 +19,11 @@ METHODS = {
     "entropic_student": "entropic_student",
     "end_to_end": "end_to_end",
 }
-TEACHERS = {"regnety6.4gf": "regnety_064", "hybrid_vit_small_r26_s32_224": "vit_small_r26_s32_224"}
+TEACHERS = {
+    "regnety6.4gf": "regnety_064",
+    "hybrid_vit_small_r26_s32_224": "vit_small_r26_s32_224",
+    "faster_rcnn_resnet50_fpn": "fasterrcnn_resnet50_fpn",
+}
 PRIORS = {
     "fp": "factorized",
     "factorized_prior": "factorized",
@@ -41,14 +45,13 @@ def published_points() -> Counter[tuple]:
     points: Counter[tuple] = Counter()
     with EXPERIMENTS.open() as file:
         for row in csv.DictReader(file):
-            if row["dataset"] == "ilsvrc2012":
-                method = METHODS[row["method"]]
-                teacher = TEACHERS.get(row["reference_model"], row["reference_model"])
-                name, _, stage = row["prior_or_codec"].partition("@")
-                codec, prior = (name, None) if method.endswith("_codec") and "neural" not in method else (None, name)
-                prior = PRIORS.get(prior, prior)
-                for rate in rates_of(row["rate_values"]):
-                    points[row["task"], row["dataset"], method, teacher, codec, prior, stage or None, rate] += 1
+            method = METHODS[row["method"]]
+            teacher = TEACHERS.get(row["reference_model"], row["reference_model"])
+            name, _, stage = row["prior_or_codec"].partition("@")
+            codec, prior = (name, None) if method.endswith("_codec") and "neural" not in method else (None, name)
+            prior = PRIORS.get(prior, prior)
+            for rate in rates_of(row["rate_values"]):
+                points[row["task"], row["dataset"], method, teacher, codec, prior, stage or None, rate] += 1
     return points
 
 
@@ -70,16 +73,17 @@ def point_of(run: Run) -> tuple:
 
 def test_each_published_experiment_is_there_exactly_once(suite):
     expected = published_points()
-    assert len(expected) == 325
+    assert len(expected) == 546
     assert set(expected.values()) == {1}
-    found = Counter(point_of(run) for run in suite.all_runs() if run.config.task.dataset == "ilsvrc2012")
+    found = Counter(point_of(run) for run in suite.all_runs())
     assert found == expected
     assert len({run.run_id for run in suite.all_runs()}) == len(suite.all_runs())
 
 
 def test_all_rows_of_the_table_are_read():
     with EXPERIMENTS.open() as file:
-        assert sum(row["dataset"] == "ilsvrc2012" for row in csv.DictReader(file)) == 133
+        rows = Counter(row["dataset"] for row in csv.DictReader(file))
+    assert rows == {"ilsvrc2012": 133, "coco2017": 25, "pascal_voc2012": 31}
 
 
 def run_of(suite: Suite, label: str) -> Run:
@@ -110,6 +114,44 @@ def test_recipes_are_the_published_ones(suite):
     for layer, batch_size in (("layer1", 128), ("layer2", 128), ("layer3", 256), ("layer4", 256), ("avgpool", 256)):
         (only,) = run_of(suite, f"Entropy bottleneck at {layer}, ResNet-50").config.stages.values()
         assert (only.epochs, only.batch_size, only.accumulation_steps, only.milestones) == (10, batch_size, 2, [5, 8])
+
+
+def test_recipes_of_other_tasks_take_encoders_over_from_imagenet(suite):
+    for label in ("Faster R-CNN", "DeepLabv3"):
+        for method in ("Entropic Student", "End-to-end"):
+            for run in suite.runs[f"{method}, {label}"]:
+                (source,) = run.parts
+                assert source.config.task.dataset == "ilsvrc2012"
+                assert source.config.teacher.name == "resnet50"
+                assert (source.config.method, source.config.rate) == (run.config.method, run.config.rate)
+                trained = [path for stage in run.config.stages.values() for path in stage.trainable]
+                assert not any(path.startswith("device") for path in trained)
+        assert run_of(suite, f"CR+BQ, {label}").parts == []
+
+    first, second = run_of(suite, "Entropic Student, Faster R-CNN").config.stages.values()
+    assert (first.epochs, first.learning_rate, first.milestones, first.losses) == (5, 1e-3, [3], {"feature_sse": 1.0})
+    assert (second.epochs, second.optimizer, second.learning_rate, second.losses) == (5, "sgd", 1e-4, {"task": 1.0})
+    (only,) = run_of(suite, "End-to-end, Faster R-CNN").config.stages.values()
+    assert (only.epochs, only.optimizer, only.learning_rate, only.milestones) == (10, "sgd", 1e-4, [5])
+    (only,) = run_of(suite, "CR+BQ, Faster R-CNN").config.stages.values()
+    assert (only.epochs, only.optimizer, only.learning_rate, only.milestones) == (20, "adam", 1e-3, [5, 15])
+
+    first, second = run_of(suite, "Entropic Student, DeepLabv3").config.stages.values()
+    assert (first.epochs, first.batch_size, first.milestones) == (40, 16, [30, 35])
+    assert (first.features, first.trainable) == (
+        ["layer2", "layer3", "layer4"],
+        ["server.decoder", "server.tail.layer2"],
+    )
+    assert (second.epochs, second.learning_rate, second.schedule, second.losses) == (
+        10,
+        2.5e-3,
+        "polynomial",
+        {"task": 1},
+    )
+    (only,) = run_of(suite, "End-to-end, DeepLabv3").config.stages.values()
+    assert (only.epochs, only.batch_size, only.weight_decay, only.schedule) == (50, 8, 1e-4, "polynomial")
+    (only,) = run_of(suite, "CR+BQ, DeepLabv3").config.stages.values()
+    assert (only.epochs, only.batch_size, only.milestones) == (50, 16, [30, 40])
 
 
 def test_configuration_stays_small():

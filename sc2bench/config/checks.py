@@ -12,6 +12,7 @@ OPTIMIZERS = ("adam", "adamw", "sgd")
 # Those of Pillow.
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "box", "hamming", "lanczos")
 PRECISIONS = ("auto", "no", "bf16", "fp16")
+COCO_BACKENDS = ("pycocotools", "faster_coco_eval")
 MAX_SEED = 2048
 
 
@@ -28,6 +29,7 @@ def check(config: RunConfig) -> None:
     _one_of("evaluation.split", config.evaluation.split, ("train", "validation", "test"))
     _at_least("evaluation.batch_size", config.evaluation.batch_size, 1)
     _at_least("evaluation.samples", config.evaluation.samples, 1)
+    _one_of("evaluation.coco_backend", config.evaluation.coco_backend, COCO_BACKENDS)
     _at_least("workers", config.workers, 0)
     if not 0 <= config.seed < MAX_SEED:
         raise ConfigError(f"seed: {config.seed} is not in 0 ... {MAX_SEED - 1}")

@@ -75,12 +75,16 @@ class StageConfig:
 
 @dataclass
 class EvaluationConfig:
-    """What is measured in the end. `samples`: the first ones of the split; None: all."""
+    """What is measured in the end. `samples`: the first ones of the split; None: all.
+
+    `coco_backend`: what computes mean average precision, "pycocotools" or "faster_coco_eval".
+    """
 
     split: str = "test"
     batch_size: int = 250
     samples: int | None = None
     checksum: bool = False
+    coco_backend: str = "pycocotools"
 
 
 @dataclass

@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
+from sc2bench.config import EvaluationConfig
 from sc2bench.data import ImageSet
 
 
@@ -25,13 +26,14 @@ class Task(ABC):
 
     Args:
         dataset: any split of the data set; it says which classes there are.
+        evaluation: how quality is measured, where a task has a choice; `None`: by default.
     """
 
     # The metric that models are chosen by.
     main_metric: ClassVar[str]
 
     @abstractmethod
-    def __init__(self, dataset: ImageSet): ...
+    def __init__(self, dataset: ImageSet, evaluation: EvaluationConfig | None = None): ...
 
     @abstractmethod
     def loss(self, prediction: Any, targets: Any, label_smoothing: float = 0.0) -> Tensor:

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 from torchmetrics.classification import MulticlassAccuracy
 
+from sc2bench.config import EvaluationConfig
 from sc2bench.data import ImageSet
 from sc2bench.registry import TASKS
 from sc2bench.tasks.base import Metric, Task
@@ -40,7 +41,7 @@ class ImageClassification(Task):
 
     main_metric = "top1"
 
-    def __init__(self, dataset: ImageSet):
+    def __init__(self, dataset: ImageSet, evaluation: EvaluationConfig | None = None):
         self.classes = len(dataset.classes)
 
     def loss(self, prediction: Tensor, targets: Tensor | Sequence[Tensor], label_smoothing: float = 0.0) -> Tensor:

@@ -5,6 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
+from sc2bench.config import EvaluationConfig
 from sc2bench.data import ImageSet, ManyTargets
 from sc2bench.errors import ConfigError
 from sc2bench.registry import TASKS
@@ -35,10 +36,10 @@ class Metrics(Metric):
 class MultiTask(Task):
     """The tasks of a data set that has targets of several; what they are measured by together is the first one's."""
 
-    def __init__(self, dataset: ImageSet):
+    def __init__(self, dataset: ImageSet, evaluation: EvaluationConfig | None = None):
         if not isinstance(dataset, ManyTargets):
             raise ConfigError("task.name: 'multi_task' wants targets of several tasks; choose task.dataset=scenes")
-        self._tasks = {name: TASKS[name](part) for name, part in dataset.parts.items()}
+        self._tasks = {name: TASKS[name](part, evaluation) for name, part in dataset.parts.items()}
         first, *_ = self._tasks.values()
         self.main_metric = first.main_metric  # type: ignore[misc]
 

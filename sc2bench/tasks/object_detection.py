@@ -2,13 +2,16 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from typing import Any
 
 import torch
 from torch import Tensor
 from torchmetrics.detection import MeanAveragePrecision
 
+from sc2bench.config import EvaluationConfig
 from sc2bench.data import ImageSet
+from sc2bench.errors import ConfigError
 from sc2bench.registry import TASKS
 from sc2bench.tasks.base import Metric, Task
 from sc2bench.teachers.detection import Detections, DetectorOutput
@@ -24,9 +27,17 @@ class AveragePrecision(Metric):
 
     Args:
         backend: "pycocotools", or "faster_coco_eval", which gives the same figures sooner.
+
+    Raises:
+        ConfigError: the backend is not installed.
     """
 
     def __init__(self, backend: str = "pycocotools"):
+        if find_spec(backend) is None:
+            raise ConfigError(
+                f"evaluation.coco_backend: '{backend}' is not installed; run pip install 'sc2bench[detection]', or "
+                "choose pycocotools"
+            )
         self._metric = MeanAveragePrecision(box_format="xyxy", iou_type="bbox", backend=backend)  # type: ignore[arg-type]
         # What is cut off is of no weight, and torchmetrics would say so for every crowded image.
         self._metric.warn_on_many_detections = False
@@ -54,13 +65,23 @@ class ObjectDetection(Task):
 
     main_metric = "map"
 
-    def __init__(self, dataset: ImageSet):
+    def __init__(self, dataset: ImageSet, evaluation: EvaluationConfig | None = None):
         self.classes = len(dataset.classes)
+        self._backend = (evaluation or EvaluationConfig()).coco_backend
 
     def loss(self, prediction: DetectorOutput, targets: Any, label_smoothing: float = 0.0) -> Tensor:
-        """The sum of Faster R-CNN's losses of proposals and boxes."""
-        return torch.stack(list(prediction.losses(targets).values())).sum()
+        """The sum of Faster R-CNN's losses of proposals and boxes.
+
+        Crowds and boxes without an extent, which stay in what is measured, are nothing to learn from.
+        """
+        return torch.stack(list(prediction.losses([_learnable(target) for target in targets]).values())).sum()
 
     def metric(self) -> AveragePrecision:
         """Mean average precision."""
-        return AveragePrecision()
+        return AveragePrecision(self._backend)
+
+
+def _learnable(target: Mapping[str, Any]) -> dict[str, Any]:
+    boxes = target["boxes"]
+    kept = (boxes[:, 2:] > boxes[:, :2]).all(1) & (target["iscrowd"] == 0)
+    return {"boxes": boxes[kept], "labels": target["labels"][kept]}
