@@ -66,6 +66,13 @@ def test_cost_figure_has_a_column_a_curve_and_the_rate_as_area():
     assert areas == ["Area: bytes per image:", "50", "100", "200"]
 
 
+def test_a_narrow_range_of_costs_has_ticks_in_equal_steps():
+    frame = costs(Student=14_000, Worse=28_000)
+    axes = cost_quality_figure(frame, "top1", "device_macs").axes[0]
+    assert axes.get_xlabel() == "Device MACs (thousands, log scale)"
+    assert axes.get_xticks()[1:].tolist() == [15_000, 20_000, 25_000]
+
+
 def test_three_way_figure_has_the_cost_as_area():
     figure = rate_cost_quality_figure(costs(), "top1", "device_macs")
     axes = figure.axes[0]

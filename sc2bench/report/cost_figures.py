@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from sc2bench.report.areas import AreaScale
 from sc2bench.report.axes import cost_scale, quality_limits, set_rate_axis, tick_values
@@ -23,6 +23,7 @@ from sc2bench.report.tables import curves, references
 
 # The largest marker of a curve whose points stand in a column.
 _COLUMN_MARKER = 7.5
+_LEAST_TICKS = 3
 # Two strokes across the axis, and the piece of it between them.
 _STROKE = [(-0.5, -1), (0.5, 1)]
 
@@ -152,6 +153,10 @@ def _set_cost_axis(axes: Axes, places: CostPlaces, width: float, cost: str) -> N
     part = width * np.log(end / places.low) / np.log(end / start)
     scale, name = cost_scale(places.low)
     ticks = tick_values(places.low, end, part, TYPE_SIZE, scale)
+    if len(ticks) < _LEAST_TICKS:
+        # So narrow that steps of equal width suit it.
+        steps = MaxNLocator(5, steps=[1, 2, 5, 10]).tick_values(places.low, end)
+        ticks = [tick for tick in steps if places.low <= tick <= end]
     axes.set_xscale("log")
     axes.set_xlim(start, end)
     axes.xaxis.set_minor_locator(NullLocator() if places.nothing is not None else LogLocator(subs=range(2, 10)))
