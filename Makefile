@@ -4,14 +4,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 DATA_PACKAGE := dataset-fashion-mnist
 DATA_FOLDER := /usr/share/datasets/fashion-mnist
+BROWSER_PACKAGES := chromium chromium-driver
 ROOT := $(shell [ "$$(id -u)" = 0 ] && echo root)
 
-.PHONY: quickstart test lint data clean
+.PHONY: quickstart test lint data browser clean
 
 quickstart: $(VENV)/installed data
 	$(BIN)/sc2bench suite run quickstart
 
-test: $(VENV)/installed-test data
+test: $(VENV)/installed-test data browser
 	$(BIN)/python -m pytest
 
 lint: $(VENV)/installed-test
@@ -40,6 +41,16 @@ data:
 	@[ -d $(DATA_FOLDER) ] || [ -n "$$SC2BENCH_FASHION_MNIST" ] || [ "$(ROOT)" != root ] \
 	  || ! command -v apt-get >/dev/null \
 	  || (apt-get update -q && apt-get install -qy $(DATA_PACKAGE))
+
+# For the test of the page of a report.
+browser:
+ifeq ($(ROOT),root)
+	@command -v chromium >/dev/null && command -v chromedriver >/dev/null \
+	  || (apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $(BROWSER_PACKAGES))
+else
+	@command -v chromium >/dev/null && command -v chromedriver >/dev/null \
+	  || { echo "install chromium first: sudo apt install $(BROWSER_PACKAGES)"; exit 1; }
+endif
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis results/quickstart

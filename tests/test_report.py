@@ -21,12 +21,18 @@ from sc2bench.report import (
 )
 from sc2bench.report.axes import tick_values
 from sc2bench.report.figures import rate_quality_figure
-from sc2bench.report.markdown import to_markdown
 from sc2bench.report.published import points_for_figure
 from sc2bench.report.style import identity, looks
-from sc2bench.report.tables import equal_quality_table, summary_table
+from sc2bench.report.table import Table
+from sc2bench.report.tables import delta_table, equal_quality_table, summary_table
 from sc2bench.suite import Suite
 
+TABLES = [
+    f"tables/{name}.{suffix}"
+    for name in ("curves", "bjontegaard", "equal_quality", "budget_bytes", "budget_joint", "rate_parts", "points")
+    for suffix in ("csv", "tex")
+]
+COST_FIGURES = ("cost_accuracy", "rate_cost_accuracy")
 RATE = np.array([50.0, 100.0, 200.0, 400.0])
 QUALITY = np.array([80.0, 88.0, 91.0, 92.0])
 
@@ -85,26 +91,40 @@ def test_front_is_what_no_point_beats(pairs):
 
 
 def test_half_the_bytes_is_minus_fifty_percent():
-    delta, covered = bd_rate(RATE, QUALITY, RATE / 2, QUALITY)
-    assert delta == pytest.approx(-50)
-    assert covered == (80, 92)
-    assert bd_rate(RATE, QUALITY, RATE * 3, QUALITY)[0] == pytest.approx(200)
+    delta = bd_rate(RATE, QUALITY, RATE / 2, QUALITY)
+    assert delta.value == pytest.approx(-50)
+    assert (delta.low, delta.high, delta.share) == (80, 92, 1)
+    assert bd_rate(RATE, QUALITY, RATE * 3, QUALITY).value == pytest.approx(200)
     # A point that another one beats changes nothing.
     noisy = bd_rate(RATE, QUALITY, np.append(RATE / 2, 150), np.append(QUALITY, 85))
-    assert noisy[0] == pytest.approx(-50)
+    assert noisy.value == pytest.approx(-50)
 
 
 def test_quality_at_equal_rate():
-    better, covered = bd_quality(RATE, QUALITY, RATE, QUALITY + 2)
-    assert better == pytest.approx(2)
-    assert covered == (50, 400)
+    better = bd_quality(RATE, QUALITY, RATE, QUALITY + 2)
+    assert better.value == pytest.approx(2)
+    assert (better.low, better.high, better.share) == (50, 400, 1)
     # On lines a point a bit, half the bytes is one point of quality, wherever the curves overlap.
     line = np.array([80.0, 81.0, 82.0, 83.0])
-    better, covered = bd_quality(RATE, line, RATE / 2, line)
-    assert better == pytest.approx(1)
-    assert covered == (50, 200)
+    better = bd_quality(RATE, line, RATE / 2, line)
+    assert better.value == pytest.approx(1)
+    # Two of the three doublings of either.
+    assert (better.low, better.high, better.share) == pytest.approx((50, 200, 2 / 3))
     with pytest.raises(NoOverlap, match=r"the anchor covers 50 ... 400 bytes, the curve 5 ... 40 bytes"):
         bd_quality(RATE, QUALITY, RATE / 10, QUALITY)
+
+
+def test_delta_over_a_part_of_the_range_by_hand():
+    # Straight lines in log2 of the rate: quality q costs q - 80 doublings on the anchor, 2 q - 161 on the curve. Over
+    # the common 81 to 83 the mean of the difference q - 81 is one doubling: +100 %.
+    anchor, curve = np.array([80.0, 81, 82, 83]), np.array([81.0, 82, 83, 84, 85])
+    delta = bd_rate(2 ** (anchor - 80), anchor, 2 ** (2 * curve - 161), curve)
+    assert delta.value == pytest.approx(100)
+    assert (delta.low, delta.high, delta.share) == pytest.approx((81, 83, 2 / 3))
+    # At r doublings the anchor has 80 + r, the curve 80.5 + r / 2, over the common 1 to 3: mean of 0.5 - r / 2 is -0.5.
+    delta = bd_quality(2 ** (anchor - 80), anchor, 2 ** (2 * curve - 161), curve)
+    assert delta.value == pytest.approx(-0.5)
+    assert (delta.low, delta.high, delta.share) == pytest.approx((2, 8, 2 / 3))
 
 
 def test_curves_without_common_quality_are_not_compared():
@@ -125,36 +145,36 @@ def test_bytes_at_quality_interpolates_inside_the_front_only():
     assert bytes_at_quality(RATE, QUALITY, 79) is None
 
 
-def test_summary_compares_and_says_why_not():
-    table, notes = summary_table(records(), "top1", "WebP")
-    table = table.set_index("Curve")
-    assert table.loc["Student", "BD rate [%]"] == pytest.approx(-50)
-    assert table.loc["Student", "over top1 [%]"] == "80.00 ... 92.00"
-    assert table.loc["Student", "BD top1 [points]"] > 1
-    assert table.loc["Student", "over bytes"] == "50 ... 200"
+def test_deltas_say_what_they_cover_or_why_there_is_none():
+    table, notes = delta_table(records(), "top1", "WebP")
+    rows = table.frame.set_index("Curve")
+    assert rows.loc["Student", "BD rate [%]"] == pytest.approx(-50)
+    assert rows.loc["Student", ["over Top-1", "share of Top-1"]].tolist() == ["80.00 ... 92.00", 100]
+    assert rows.loc["Student", "BD Top-1 [points]"] > 1
+    assert rows.loc["Student", "over bytes"] == "50 ... 200"
+    assert rows.loc["Student", "share of bytes"] == pytest.approx(200 / 3)
     # The anchor is not compared with itself, and the teacher has no rate to choose.
-    assert table.loc["WebP", ["BD rate [%]", "BD top1 [points]"]].isna().all()
-    assert "Teacher" not in table.index
+    assert list(rows.index) == ["Student", "Worse"]
     assert len(notes) == 1
     assert notes[0].startswith("Worse: no BD rate, because the curves share too little quality")
-    assert table["On the joint front"].to_dict() == {"WebP": 0, "Student": 4, "Worse": 0}
+    joint = summary_table(records(), "top1").frame.set_index("Curve")["On the joint front"]
+    assert joint.to_dict() == {"WebP": 0, "Student": 4, "Worse": 0}
 
 
 def test_summary_gives_bytes_near_the_teacher():
     # The teacher has 93 %: two points less is where the curves have 91 %, one less their best.
-    table = summary_table(records(), "top1", None)[0].set_index("Curve")
+    table = summary_table(records(), "top1").frame.set_index("Curve")
     assert table["Bytes, teacher - 2"].to_dict() == {"WebP": "200.0", "Student": "100.0", "Worse": ""}
     assert table["Bytes, teacher - 1"].to_dict() == {"WebP": "400.0", "Student": "200.0", "Worse": ""}
-    assert not any(name.startswith("BD") for name in table.columns)
     above = records()
     above.loc[above["curve"] == "WebP", "top1"] = [91.5, 91.7, 91.8, 91.9]
-    table = summary_table(above, "top1", None)[0].set_index("Curve")
+    table = summary_table(above, "top1").frame.set_index("Curve")
     assert table.loc["WebP", "Bytes, teacher - 2"] == "<= 50.0"
     assert table.loc["WebP", "Bytes, teacher - 1"] == ""
 
 
 def test_bytes_at_the_qualities_of_the_anchor():
-    table = equal_quality_table(records(), "top1", "WebP").set_index("Curve")
+    table = equal_quality_table(records(), "top1", "WebP").frame.set_index("Curve")
     assert list(table.columns) == ["80.00 %", "88.00 %", "91.00 %", "92.00 %"]
     assert table.loc["WebP"].tolist() == RATE.tolist()
     assert table.loc["Student"].tolist() == pytest.approx((RATE / 2).tolist())
@@ -162,24 +182,31 @@ def test_bytes_at_the_qualities_of_the_anchor():
 
 
 def test_markdown_aligns_numbers_and_leaves_gaps_empty():
-    table = pd.DataFrame({"name": ["a", "b"], "value": [1.25, float("nan")], "macs": [1_234_567, 5]})
-    assert to_markdown(table, {"value": ".2f", "macs": ",.0f"}) == (
-        "| name | value | macs |\n| --- | ---: | ---: |\n| a | 1.25 | 1,234,567 |\n| b |  | 5 |\n"
+    frame = pd.DataFrame({"name": ["a", "b"], "value": [1.25, float("nan")], "macs": [1_234_567, 5]})
+    table = Table("t", "T", "", frame, {"value": ".2f", "macs": ",.0f"}, best=["value"])
+    assert table.to_markdown() == (
+        "| name | value | macs |\n| --- | ---: | ---: |\n| a | **1.25** | 1,234,567 |\n| b |  | 5 |\n"
     )
 
 
 def test_report_writes_tables_and_figures_that_repeat(tmp_path):
-    written = write_report(records(), tmp_path / "a", title="Suite x", metric="top1", anchor="WebP")
-    assert [path.name for path in written] == ["table.md", "table.csv", "rate_accuracy.png", "rate_accuracy.pdf"]
-    again = write_report(records(), tmp_path / "b", title="Suite x", metric="top1", anchor="WebP")
+    written = write_report(records(), tmp_path / "a/x", title="Suite x", metric="top1", anchor="WebP")
+    assert [str(path.relative_to(tmp_path / "a/x")) for path in written] == [
+        "table.md",
+        *TABLES,
+        *(f"{name}.{suffix}" for name in ("rate_accuracy", *COST_FIGURES) for suffix in ("png", "pdf")),
+    ]
+    again = write_report(records(), tmp_path / "b/x", title="Suite x", metric="top1", anchor="WebP")
     assert [path.read_bytes() for path in written] == [path.read_bytes() for path in again]
-    assert len(pd.read_csv(written[1])) == 13
-    with Image.open(written[2]) as image:
-        assert image.width > 900
-    # Type 42 fonts are embedded as TrueType; type 3 would be refused by publishers.
-    content = written[3].read_bytes()
-    assert b"/FontFile2" in content
-    assert b"/Type3" not in content
+    assert len(pd.read_csv(tmp_path / "a/x/tables/points.csv")) == 13
+    for path in written:
+        if path.suffix == ".png":
+            with Image.open(path) as image:
+                assert image.width > 900
+        if path.suffix == ".pdf":
+            # Type 42 fonts are embedded as TrueType; type 3 would be refused by publishers.
+            assert b"/FontFile2" in path.read_bytes()
+            assert b"/Type3" not in path.read_bytes()
 
 
 def legend(figure) -> list[str]:
@@ -286,8 +313,8 @@ def test_published_curves_are_dashed_behind_those_of_the_same_method(tmp_path):
         measured, tmp_path, title="x", metric="top1", anchor=None, figures=figures,
         published=published_points(measured, "top1"),
     )  # fmt: skip
-    names = [path.name for path in written]
-    assert names == ["table.md", "table.csv", "first.png", "first.pdf", "second.png", "second.pdf"]
+    names = [path.stem for path in written if path.suffix == ".png"]
+    assert names == ["first", "second", *COST_FIGURES]
     text = written[0].read_text()
     assert "| Entropic Student (factorized) | resnet50 | 696 | 59.90 | 1 |" in text
     assert "1. Matsubara et al., TMLR 2023" in text
@@ -345,7 +372,9 @@ curves:
     app(["report", str(path), "--published", output], standalone_mode=False)
     said = capsys.readouterr()
     names = [Path(line).name for line in said.out.split()]
-    assert names == ["table.md", "table.csv", "main.png", "main.pdf", "other.png", "other.pdf"]
+    # No anchor, hence no deltas; codecs cost the device no MACs, hence no figure of them.
+    tables = [Path(name).name for name in TABLES if "bjontegaard" not in name and "equal" not in name]
+    assert names == ["table.md", *tables, "main.png", "main.pdf", "other.png", "other.pdf"]
     assert said.err.splitlines() == [
         "1 of 4 points are not measured yet",
         "there are no published points of top1 for image_classification on fashion_mnist; no overlay is drawn",

@@ -60,7 +60,7 @@ def test_tiny_suite_from_data_to_figure(suite_file, tiny, tmp_path):
     assert student["bytes_mean"].is_monotonic_decreasing
     assert (student["payload_bytes_mean"] * 8 - student["estimated_bits_mean"]).abs().max() < 16
     table = (folder / "table.md").read_text()
-    assert "Bjontegaard delta against WebP" in table
+    assert "## Bjontegaard deltas against WebP" in table
     # Nothing is measured twice, and the report is made again from the records alone.
     times = {path: path.stat().st_mtime_ns for path in folder.rglob("*.json")}
     again = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -68,7 +68,13 @@ def test_tiny_suite_from_data_to_figure(suite_file, tiny, tmp_path):
     assert times == {path: path.stat().st_mtime_ns for path in folder.rglob("*.json")}
 
 
-REPORT = ("table.md", "table.csv", "rate_accuracy.png", "rate_accuracy.pdf")
+FIGURES = ("rate_accuracy", "cost_accuracy", "rate_cost_accuracy")
+TABLES = ("curves", "bjontegaard", "equal_quality", "budget_bytes", "budget_joint", "rate_parts", "points")
+REPORT = (
+    "table.md",
+    *(f"tables/{name}.{suffix}" for name in TABLES for suffix in ("csv", "tex")),
+    *(f"{name}.{suffix}" for name in FIGURES for suffix in ("png", "pdf")),
+)
 
 
 def test_mistake_in_the_last_curve_shows_before_anything_runs(tmp_path, tiny):

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sc2bench.errors import Sc2benchError
+from sc2bench.errors import ConfigError, Sc2benchError, nearest
 
 INTERRUPTED = 130
 
@@ -53,15 +53,29 @@ def open_suite(name: str, overrides: list[str] | None, config_dirs: list[str] | 
     return Suite.load(name, overrides or [], config_dirs or [])
 
 
-def write_suite_report(suite: Any, *, published: bool = False) -> None:
-    """Writes the report of a suite, and says what is missing in it."""
+def write_suite_report(suite: Any, *, published: bool = False, anchor: str | None = None, **options: Any) -> None:
+    """Writes the report of a suite, and says what is missing in it.
+
+    Args:
+        suite: whose records are read.
+        published: also draw published points.
+        anchor: label of the curve that the others are compared with, instead of the suite's own.
+        **options: further ones of `write_report`.
+
+    Raises:
+        ConfigError: the suite has no curve `anchor`.
+    """
     from sc2bench.report import published_points, write_report
 
+    if anchor is not None and anchor not in suite.runs:
+        raise ConfigError(f"unknown anchor '{anchor}'; {nearest(anchor, suite.runs)}")
     records = suite.records()
     config = suite.config
     missing = len(suite.all_runs()) - len(records)
     if missing:
         print(f"{missing} of {len(suite.all_runs())} points are not measured yet", file=sys.stderr)
+    if anchor is not None and anchor not in set(records["curve"]):
+        print(f"the anchor '{anchor}' is not measured yet; nothing is compared with it", file=sys.stderr)
     points = published_points(records, config.metric) if published else None
     if points is not None and points.empty:
         where = ", ".join(sorted(set(records["task"] + " on " + records["dataset"])))
@@ -71,9 +85,10 @@ def write_suite_report(suite: Any, *, published: bool = False) -> None:
         suite.folder,
         title=f"Suite {config.name}",
         metric=config.metric,
-        anchor=config.anchor,
+        anchor=anchor or config.anchor,
         figures=config.figures,
         published=points,
+        **options,
     )
     for path in written:
         print(path)

@@ -122,9 +122,26 @@ def report(
     config_dir: ConfigDirs = None,
     plugin: Plugins = None,
     published: Annotated[bool, typer.Option("--published", help="draw published points behind measured ones")] = False,
+    anchor: Annotated[str | None, typer.Option(help="label of the curve that the others are compared with")] = None,
+    budget: Annotated[
+        list[float] | None, typer.Option(min=1, help="bytes a sample that tables look for the best point under")
+    ] = None,
+    device_budget: Annotated[list[float] | None, typer.Option(min=0, help="likewise, of the device's cost")] = None,
+    cost: Annotated[
+        str, typer.Option(help="the device's cost: device_macs, device_params or device_param_bits")
+    ] = "device_macs",
+    html: Annotated[bool, typer.Option("--html", help="also write explorer.html, to look around in")] = False,
 ) -> None:
     """Write the tables and the figures of a suite from the records that exist."""
-    write_suite_report(open_suite(name, overrides, config_dir, plugin), published=published)
+    write_suite_report(
+        open_suite(name, overrides, config_dir, plugin),
+        published=published,
+        anchor=anchor,
+        budgets=budget or [],
+        device_budgets=device_budget or [],
+        cost=cost,
+        html=html,
+    )
 
 
 @app.command()

@@ -7,11 +7,14 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter
 
+from sc2bench.report.quantities import quantity
+
 # Digits that carry a label in each decade, from dense to sparse.
 _DIGITS = ((1, 1.5, 2, 3, 4, 5, 6, 8), (1, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,))
 # Width of a digit in parts of the type size, and the least distance of two labels.
 _DIGIT_EMS, _GAP_EMS = 0.64, 0.9
 _KILO = 1000
+_SCALES = ((1e9, "billions"), (1e6, "millions"), (1e3, "thousands"), (1.0, ""))
 
 
 def tick_values(low: float, high: float, width: float, type_size: float, scale: float = 1) -> list[float]:
@@ -68,7 +71,7 @@ def set_rate_axis(axes: Axes, low: float, high: float, width: float, type_size: 
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / scale:g}"))
     axes.xaxis.set_minor_locator(LogLocator(subs=range(2, 10)))
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_xlabel(f"Data size ({'bytes' if scale == 1 else 'kB'} per image, log scale)")
+    axes.set_xlabel(f"{quantity('bytes_mean').label} ({'bytes' if scale == 1 else 'kB'} per image, log scale)")
 
 
 def quality_limits(
@@ -104,3 +107,12 @@ def shown_rates(rate: np.ndarray, quality: np.ndarray, low: float) -> np.ndarray
         # Straight on the logarithmic axis, as lines are drawn.
         found.append(np.exp(np.interp(low, quality[i : i + 2], np.log(rate[i : i + 2]))))
     return np.array(found)
+
+
+def cost_scale(low: float) -> tuple[float, str]:
+    """What labels of a cost are divided by, and its name, so that the smallest cost reads well.
+
+    >>> cost_scale(934_400)
+    (1000000.0, 'millions')
+    """
+    return next((scale, name) for scale, name in _SCALES if low >= 0.1 * scale or scale == 1)

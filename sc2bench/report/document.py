@@ -1,30 +1,24 @@
 """The Markdown document about the records of a suite."""
 
+from collections.abc import Sequence
+
 import pandas as pd
 
-from sc2bench.report.markdown import to_markdown
-from sc2bench.report.tables import (
-    BELOW_TEACHER,
-    REFERENCE_METHOD,
-    curves,
-    equal_quality_table,
-    points_table,
-    references,
-    summary_table,
-)
+from sc2bench.report.quantities import metric_quantity
+from sc2bench.report.table import Table
+from sc2bench.report.tables import REFERENCE_METHOD, points_table, references
 
-_FORMATS = {
-    "Value": "g",
-    "Encode [ms]": ".3f",
-    "Decode [ms]": ".3f",
-    "Points": "d",
-    "On the joint front": "d",
-    "Source": "d",
-}
+# Cells of a column that says the same in every row of a section stand above it instead.
+_COSTS = ("Device params", "Device MACs")
 
 
 def document(
-    records: pd.DataFrame, title: str, metric: str, anchor: str | None, published: pd.DataFrame | None = None
+    records: pd.DataFrame,
+    title: str,
+    metric: str,
+    tables: Sequence[Table],
+    notes: Sequence[str] = (),
+    published: pd.DataFrame | None = None,
 ) -> str:
     """Writes about all curves together first, then about the points of each.
 
@@ -32,20 +26,20 @@ def document(
         records: with the column `curve`.
         title: the heading.
         metric: the column of the quality.
-        anchor: label of the curve that the others are compared with.
+        tables: about several curves, in order.
+        notes: sentences below the tables, for instance about what could not be compared.
         published: points that the figures show behind the measured ones.
     """
-    groups = curves(records)
     blocks = [f"# {title}", "Bytes are means over the samples, with payload, side information and framing."]
-    if groups:
-        blocks += _summary(records, metric, anchor)
-    if anchor is not None and anchor in groups:
-        blocks += [
-            f"## Bytes for the quality of {anchor}",
-            f"A column for each {metric} on the Pareto front of {anchor}; interpolated on each curve's own front, "
-            "empty outside its range.",
-            to_markdown(equal_quality_table(records, metric, anchor)),
-        ]
+    lines = [
+        f"{label}: {metric_quantity(metric).short} {quality:.2f} %, for which "
+        f"{records.loc[records['curve'] == label, 'bytes_mean'].iloc[0]:.1f} bytes are sent."
+        for label, quality in references(records, metric, ()).items()
+    ]
+    blocks += [_list(lines)] if lines else []
+    for table in tables:
+        blocks += [f"## {table.title}", table.caption, table.to_markdown()]
+    blocks += ["## Not compared", _list(notes)] if notes else []
     blocks += ["## Points"]
     for label, curve in records.groupby("curve", sort=False):
         blocks += _points(str(label), curve, metric)
@@ -54,44 +48,24 @@ def document(
     return "\n\n".join(block.rstrip("\n") for block in blocks) + "\n"
 
 
-def _summary(records: pd.DataFrame, metric: str, anchor: str | None) -> list[str]:
-    table, notes = summary_table(records, metric, anchor)
-    lines = ["On the joint front: points that no point of any curve beats in both bytes and quality."]
-    for label, quality in references(records, metric, ()).items():
-        raw = records.loc[records["curve"] == label, "bytes_mean"].iloc[0]
-        lines.insert(0, f"{label}: {metric} {quality:.2f} %, for which {raw:.1f} bytes are sent.")
-    if references(records, metric, ()):
-        depths = " or ".join(str(below) for below in BELOW_TEACHER)
-        lines.append(
-            f"Bytes, teacher - {depths}: what the curve needs for a {metric} that many points below the teacher's, "
-            "interpolated on its Pareto front; empty where it does not come so close."
-        )
-    if anchor in curves(records):
-        lines.append(
-            f"BD, Bjontegaard delta against {anchor}: the mean difference in bytes at equal {metric}, and in {metric} "
-            "at equal bytes, over the range that both curves cover."
-        )
-    formats = _FORMATS | {f"BD {metric} [points]": "+.2f", "BD rate [%]": "+.1f"}
-    blocks = ["## Curves", _list(lines), to_markdown(table, formats)]
-    return [*blocks, _list(notes)] if notes else blocks
-
-
 def _points(label: str, curve: pd.DataFrame, metric: str) -> list[str]:
     """A section a curve: what all its points share in a sentence, the rest in a table."""
-    table = points_table(curve, metric).drop(columns="Curve")
-    shared = [name for name in ("Device params", "Device MACs") if table[name].nunique() == 1]
-    cost = [f"{table[name].iloc[0]:,.0f} {name.removeprefix('Device ')}" for name in shared if table[name].any()]
-    table = table.drop(columns=shared)
+    table = points_table(curve, metric)
+    frame = table.frame.drop(columns="Curve")
+    shared = [name for name in _COSTS if frame[name].nunique(dropna=False) == 1]
+    known = [name for name in shared if frame[name].fillna(0).any()]
+    cost = [f"{frame[name].iloc[0]:,.0f} {name.removeprefix('Device ')}" for name in known]
+    frame = frame.drop(columns=shared)
     if curve["method"].iloc[0] == REFERENCE_METHOD:
-        table = table.drop(columns=["Rate knob", "Value"])
+        frame = frame.drop(columns=["Rate knob", "Value"])
     else:
-        knob = str(table["Rate knob"].iloc[0])
-        table = table.drop(columns="Rate knob").rename(columns={"Value": knob})
-    empty = [name for name in ("Side info", "Estimated bits") if table[name].fillna(0).eq(0).all()]
-    table = table.drop(columns=empty)
-    formats = _FORMATS | {f"{name} [%]": ".2f" for name in (metric, "top5")} | {str(table.columns[0]): "g"}
-    formats |= {"Bytes": ".1f", "Device params": ",.0f", "Device MACs": ",.0f"}
-    return [f"### {label}", *([f"On the device: {', '.join(cost)}."] if cost else []), to_markdown(table, formats)]
+        knob = str(frame["Rate knob"].iloc[0])
+        frame = frame.drop(columns="Rate knob").rename(columns={"Value": knob})
+    empty = [name for name in ("Side info", "Estimated bits", *_COSTS) if name in frame]
+    frame = frame.drop(columns=[name for name in empty if frame[name].fillna(0).eq(0).all()])
+    formats = {**table.formats, str(frame.columns[0]): "g", "Bytes": ".1f"}
+    rows = Table(table.name, label, "", frame, formats).to_markdown()
+    return [f"### {label}", *([f"On the device: {', '.join(cost)}."] if cost else []), rows]
 
 
 def _published(published: pd.DataFrame, metric: str) -> list[str]:
@@ -99,23 +73,28 @@ def _published(published: pd.DataFrame, metric: str) -> list[str]:
     sources = list(dict.fromkeys(zip(published["source"], published["how_obtained"], strict=True)))
     numbers = {pair: number for number, pair in enumerate(sources, start=1)}
     pairs = zip(published["source"], published["how_obtained"], strict=True)
-    table = pd.DataFrame(
+    what = metric_quantity(metric).head
+    frame = pd.DataFrame(
         {
             "Curve": published["curve"],
             "Teacher": published["teacher"],
             "Bytes": published["bytes_mean"],
-            f"{metric} [%]": published[metric],
+            what: published[metric],
             "Source": [numbers[pair] for pair in pairs],
         }
     )
+    title = "Published points"
+    caption = (
+        "As published, 1 KB taken as 1024 bytes; not measured here. How sizes were taken differs between the sources."
+    )
     return [
-        "## Published points",
-        "As published, 1 KB taken as 1024 bytes; not measured here. How sizes were taken differs between the sources.",
-        to_markdown(table, _FORMATS | {"Bytes": "d", f"{metric} [%]": ".2f"}),
+        f"## {title}",
+        caption,
+        Table("published", title, caption, frame, {"Bytes": "d", what: ".2f", "Source": "d"}).to_markdown(),
         "Sources:",
         "\n".join(f"{number}. {source}: {how}" for (source, how), number in numbers.items()),
     ]
 
 
-def _list(lines: list[str]) -> str:
+def _list(lines: Sequence[str]) -> str:
     return "\n".join(f"- {line}" for line in lines)

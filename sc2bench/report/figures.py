@@ -2,49 +2,27 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from textwrap import fill
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
 
 from sc2bench.report.axes import quality_limits, set_rate_axis, shown_rates
+from sc2bench.report.layout import HOLLOW, LABELS_POINTS, REFERENCE, TYPE_SIZE, add_caption, open_figure
 from sc2bench.report.pareto import pareto_front
 from sc2bench.report.published import citations
-from sc2bench.report.style import (
-    COLUMN_INCHES,
-    TEXT_INCHES,
-    Look,
-    first_records,
-    identity,
-    lighter,
-    looks,
-    paper_style,
-)
+from sc2bench.report.quantities import metric_quantity
+from sc2bench.report.style import Look, first_records, identity, lighter, looks, paper_style
 from sc2bench.report.tables import curves, references
 
-METRIC_LABELS = {"top1": "Top-1 accuracy (%)", "top5": "Top-5 accuracy (%)", "map": "mAP (%)", "miou": "mIoU (%)"}
-# Above this number of curves, or if only fewer have a legend of at least two columns, a figure is as wide as the text
-# and shows the best part again, larger.
-_COLUMN_CURVES = 9
-_ONE_COLUMN_LEGEND = 5
 # Parts of the range below the best quality that the panels show, in points.
-_OVERVIEW, _CLOSE_UP = 12.0, 3.0
-_AXES_INCHES = 2.35
-_TYPE_SIZE, _SMALL_TYPE_SIZE = 6.5, 6.0
-_CAPTION_CHARACTERS_PER_INCH = 22
-# What the labels of the y axis take of a panel's width.
-_LABELS_POINTS = 36
-_HOLLOW: dict[str, Any] = {"fillstyle": "none", "markeredgewidth": 0.6}
-_REFERENCE: dict[str, Any] = {"color": "#444444", "linestyle": (0, (6, 2)), "linewidth": 0.8, "zorder": 1}
+OVERVIEW, _CLOSE_UP = 12.0, 3.0
 
 
 @dataclass(frozen=True)
-class _Curve:
+class Curve:
     """What is drawn of a curve: bytes and percent, both (N,)."""
 
     label: str
@@ -78,23 +56,17 @@ def rate_quality_figure(
     groups = curves(records)
     measured = {label: curve for label, curve in groups.items() if not shown or label in shown}
     styles = looks(first_records(groups), list(measured))
-    drawn = [_Curve(label, *_values(curve, metric), styles[label]) for label, curve in measured.items()]
+    drawn = [Curve(label, *_values(curve, metric), styles[label]) for label, curve in measured.items()]
     behind = [] if published is None else _published_curves(published, metric, measured, styles)
     lines = references(records, metric, list(measured))
     with paper_style():
-        handles = _handles(drawn, behind, lines)
-        figure = Figure(figsize=(COLUMN_INCHES, _AXES_INCHES), layout="constrained")
-        legend, columns = _add_legend(figure, handles)
-        wide = len(drawn) + len(behind) > _COLUMN_CURVES or (columns == 1 and len(handles) > _ONE_COLUMN_LEGEND)
-        if wide:
-            legend.remove()
-            figure.set_figwidth(TEXT_INCHES)
-            legend, _ = _add_legend(figure, handles)
-        figure.set_figheight(_AXES_INCHES + legend.get_window_extent().height / figure.dpi)
+        handles = curve_handles(drawn, behind, lines)
+        figure, wide = open_figure(handles, len(drawn) + len(behind))
         _draw_panels(figure, [*behind, *drawn], lines, wide=wide)
-        figure.axes[0].set_ylabel(METRIC_LABELS.get(metric, f"{metric} (%)"))
+        figure.axes[0].set_ylabel(metric_quantity(metric).axis)
         if published is not None and behind:
-            _add_caption(figure, published)
+            teachers = ", ".join(dict.fromkeys(published["teacher"]))
+            add_caption(figure, f"Dashed: published ({teachers}): {'; '.join(citations(published))}")
         return figure
 
 
@@ -104,7 +76,7 @@ def _values(points: pd.DataFrame, metric: str) -> tuple[np.ndarray, np.ndarray]:
 
 def _published_curves(
     published: pd.DataFrame, metric: str, measured: dict[str, pd.DataFrame], styles: dict[str, Look]
-) -> list[_Curve]:
+) -> list[Curve]:
     """One curve for each label of the published points; a measured one of the same identity lends its look."""
     lent = {identity(first): styles[label] for label, first in reversed(first_records(measured).items())}
     groups = curves(published)
@@ -112,33 +84,31 @@ def _published_curves(
     result = []
     for label, first in first_records(groups).items():
         look = lighter(lent.get(identity(first), own[label]))
-        result.append(
-            _Curve(label, *_values(groups[label], metric), look, published=True, twin=identity(first) in lent)
-        )
+        result.append(Curve(label, *_values(groups[label], metric), look, published=True, twin=identity(first) in lent))
     return result
 
 
-def _draw_panels(figure: Figure, drawn: Sequence[_Curve], lines: dict[str, float], *, wide: bool) -> None:
+def _draw_panels(figure: Figure, drawn: Sequence[Curve], lines: dict[str, float], *, wide: bool) -> None:
     """One panel, or in a wide figure a second one with what is close to the best."""
     panels = figure.subplots(1, 2 if wide else 1, squeeze=False)[0]
     qualities = [curve.quality for curve in drawn]
-    low, high = quality_limits(qualities, lines.values(), _OVERVIEW, every_curve=True)
-    width = figure.get_figwidth() * 72 / len(panels) - _LABELS_POINTS
+    low, high = quality_limits(qualities, lines.values(), OVERVIEW, every_curve=True)
+    width = figure.get_figwidth() * 72 / len(panels) - LABELS_POINTS
     _draw(panels[0], drawn, lines, (low, high), width)
     if wide:
         close = quality_limits(qualities, lines.values(), min(_CLOSE_UP, (high - low) / 2), every_curve=False)
         _draw(panels[1], drawn, lines, close, width)
         for axes, title in zip(panels, ("(a) overview", "(b) close-up"), strict=True):
-            axes.set_title(title, loc="left", fontsize=_TYPE_SIZE, pad=3)
+            axes.set_title(title, loc="left", fontsize=TYPE_SIZE, pad=3)
 
 
 def _draw(
-    axes: Axes, drawn: Sequence[_Curve], lines: dict[str, float], limits: tuple[float, float], width: float
+    axes: Axes, drawn: Sequence[Curve], lines: dict[str, float], limits: tuple[float, float], width: float
 ) -> None:
     for curve in drawn:
         _draw_curve(axes, curve)
     for quality in lines.values():
-        axes.axhline(quality, **_REFERENCE)
+        axes.axhline(quality, **REFERENCE)
     axes.set_ylim(*limits)
     rates = np.concatenate(
         [
@@ -146,42 +116,24 @@ def _draw(
             *(curve.rate[curve.quality >= limits[0]] for curve in drawn),
         ]
     )
-    set_rate_axis(axes, rates.min(), rates.max(), width, _TYPE_SIZE)
+    set_rate_axis(axes, rates.min(), rates.max(), width, TYPE_SIZE)
 
 
-def _draw_curve(axes: Axes, curve: _Curve) -> None:
+def _draw_curve(axes: Axes, curve: Curve) -> None:
     style = curve.look.plot_arguments()
     if curve.published:
-        axes.plot(*curve.line(), label=curve.label, zorder=2, **_HOLLOW, **style)
+        axes.plot(*curve.line(), label=curve.label, zorder=2, **HOLLOW, **style)
         return
     axes.plot(*curve.line(), label=curve.label, markeredgewidth=0, zorder=4, **style)
     off = np.setdiff1d(np.arange(len(curve.rate)), pareto_front(curve.rate, curve.quality))
-    axes.plot(curve.rate[off], curve.quality[off], zorder=3, **_HOLLOW, **(style | {"linestyle": ""}))
+    axes.plot(curve.rate[off], curve.quality[off], zorder=3, **HOLLOW, **(style | {"linestyle": ""}))
 
 
-def _handles(drawn: Sequence[_Curve], behind: Sequence[_Curve], lines: dict[str, float]) -> list[Line2D]:
+def curve_handles(drawn: Sequence[Curve], behind: Sequence[Curve], lines: dict[str, float]) -> list[Line2D]:
     """Entries of the legend; published curves of measured methods share one."""
     handles = [Line2D([], [], label=c.label, markeredgewidth=0, **c.look.plot_arguments()) for c in drawn]
-    handles += [Line2D([], [], label=label, **_REFERENCE) for label in lines]
-    shared = [_Curve("Published, in the same hue", np.array([]), np.array([]), lighter(Look("#000000", "o")))]
+    handles += [Line2D([], [], label=label, **REFERENCE) for label in lines]
+    shared = [Curve("Published, in the same hue", np.array([]), np.array([]), lighter(Look("#000000", "o")))]
     for curve in [*(shared if any(c.twin for c in behind) else []), *(c for c in behind if not c.twin)]:
-        handles.append(Line2D([], [], label=curve.label, **_HOLLOW, **curve.look.plot_arguments()))
+        handles.append(Line2D([], [], label=curve.label, **HOLLOW, **curve.look.plot_arguments()))
     return handles
-
-
-def _add_legend(figure: Figure, handles: list[Line2D]) -> tuple[Legend, int]:
-    """Above the axes, because curves of several methods leave no corner free; as many columns as fit."""
-    for columns in range(min(6, len(handles)), 0, -1):
-        legend = figure.legend(handles=handles, loc="outside upper center", ncols=columns)
-        if columns == 1 or legend.get_window_extent().width <= figure.bbox.width:
-            break
-        legend.remove()
-    return legend, columns
-
-
-def _add_caption(figure: Figure, published: pd.DataFrame) -> None:
-    """Says below the axes where the published points are from."""
-    teachers = ", ".join(dict.fromkeys(published["teacher"]))
-    text = f"Dashed: published ({teachers}): {'; '.join(citations(published))}"
-    width = int(figure.get_figwidth() * _CAPTION_CHARACTERS_PER_INCH)
-    figure.supxlabel(fill(text, width), fontsize=_SMALL_TYPE_SIZE, color="#444444")

@@ -1,4 +1,17 @@
-"""Everything that is written about the records of a suite."""
+"""Everything that is written about the records of a suite.
+
+    results/<suite>/
+        table.md                  all tables, and the points of each curve
+        tables/<name>.csv, .tex   the same tables, with all digits and for a paper (booktabs)
+        <figure>.png, .pdf        rate and quality, as the suite names them; rate_accuracy if it names none
+        cost_accuracy.png, .pdf        the device's cost and quality, of the main figure's curves, if they have a cost
+        rate_cost_accuracy.png, .pdf   all three, likewise
+        explorer.html             all points, to look around in; only on demand
+        <task>/<method>/*.json    the records
+
+The tables are `curves`, `bjontegaard` and `equal_quality` (if there is an anchor), `budget_bytes`, `budget_joint`,
+`rate_parts` and `points`.
+"""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -7,15 +20,22 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from sc2bench.errors import DataError
+from sc2bench.errors import DataError, nearest
 from sc2bench.files import write_atomic, write_text
+from sc2bench.report.budgets import budget_table, byte_budgets, cost_budgets, joint_budget_table
+from sc2bench.report.cost_figures import cost_quality_figure, rate_cost_quality_figure
 from sc2bench.report.document import document
+from sc2bench.report.explorer import explorer_page
 from sc2bench.report.figures import rate_quality_figure
 from sc2bench.report.published import points_for_figure
+from sc2bench.report.quantities import COSTS
+from sc2bench.report.rate_parts import rate_parts_table
 from sc2bench.report.style import first_records, identity, paper_style
-from sc2bench.report.tables import curves, points_table
+from sc2bench.report.table import Table
+from sc2bench.report.tables import curves, delta_table, equal_quality_table, points_table, summary_table
 
 FIGURE = "rate_accuracy"
+COST = "device_macs"
 
 
 def write_report(
@@ -27,8 +47,12 @@ def write_report(
     anchor: str | None,
     figures: Mapping[str, Sequence[str]] | None = None,
     published: pd.DataFrame | None = None,
+    cost: str = COST,
+    budgets: Sequence[float] = (),
+    device_budgets: Sequence[float] = (),
+    html: bool = False,
 ) -> list[Path]:
-    """Writes the tables (Markdown, CSV) and the figures (PNG, PDF) of a set of records.
+    """Writes the tables (Markdown, CSV, LaTeX) and the figures (PNG, PDF) of a set of records.
 
     Args:
         records: with the column `curve`, which labels them.
@@ -39,31 +63,69 @@ def write_report(
         figures: for each file name the labels of its curves, the main figure first; empty: one with all curves. A
             figure without any measured curve is left out.
         published: points to be drawn behind the measured ones, from `published_points`.
+        cost: the column of the device's cost in figures and budgets.
+        budgets: bytes a sample; empty: round numbers within the range of the records.
+        device_budgets: likewise of `cost`.
+        html: also write the page to look around in.
 
     Returns:
         The paths of the files.
 
     Raises:
-        DataError: no records, or none with this metric.
+        DataError: no records, none with this metric, or no such cost.
         OutputError: a file can't be written.
     """
     if records.empty or metric not in records:
         raise DataError(f"there are no records with the metric '{metric}' to report; run the suite first")
+    if cost not in COSTS or cost not in records:
+        raise DataError(f"the records have no device cost '{cost}'; {nearest(cost, COSTS.keys() & set(records))}")
     if published is not None and published.empty:
         published = None
-    markdown, csv = folder / "table.md", folder / "table.csv"
-    write_text(markdown, document(records, title, metric, anchor, published))
-    write_text(csv, points_table(records, metric).to_csv(index=False))
-    written = [markdown, csv]
     groups = curves(records)
+    tables, notes = _tables(records, metric, anchor, cost, budgets, device_budgets) if groups else ([], [])
+    written = [folder / "table.md"]
+    write_text(written[0], document(records, title, metric, tables, notes, published))
+    for table in [*tables, points_table(records, metric)]:
+        written += table.write(folder / "tables", f"tab:{folder.name}-{table.name.replace('_', '-')}")
     plan = {name: [label for label in labels if label in groups] for name, labels in (figures or {}).items()}
-    for name, shown in (plan or {FIGURE: list(groups)}).items():
+    plan = plan or {FIGURE: list(groups)}
+    main = next(iter(plan))
+    for name, shown in plan.items():
         if shown:
-            behind = (
-                None if published is None else _behind(published, records, shown, main=name == next(iter(plan), name))
-            )
+            behind = None if published is None else _behind(published, records, shown, main=name == main)
             written += _write_figure(rate_quality_figure(records, metric, shown, behind), folder / name)
+    if plan[main]:
+        for name, draw in (("cost_accuracy", cost_quality_figure), ("rate_cost_accuracy", rate_cost_quality_figure)):
+            figure = draw(records, metric, cost, plan[main])
+            written += [] if figure is None else _write_figure(figure, folder / name)
+    if html:
+        page = folder / "explorer.html"
+        write_text(page, explorer_page(records, title, metric))
+        written.append(page)
     return written
+
+
+def _tables(
+    records: pd.DataFrame,
+    metric: str,
+    anchor: str | None,
+    cost: str,
+    budgets: Sequence[float],
+    device_budgets: Sequence[float],
+) -> tuple[list[Table], list[str]]:
+    """The tables about several curves, and what they could not compare."""
+    tables = [summary_table(records, metric)]
+    notes: list[str] = []
+    groups = curves(records)
+    if anchor in groups and len(groups) > 1:
+        deltas, notes = delta_table(records, metric, anchor)
+        tables += [deltas, equal_quality_table(records, metric, anchor)]
+    budgets = sorted(budgets) or byte_budgets(records)
+    tables.append(budget_table(records, metric, budgets))
+    tables.append(
+        joint_budget_table(records, metric, cost, budgets, sorted(device_budgets) or cost_budgets(records, cost))
+    )
+    return [*tables, rate_parts_table(records)], notes
 
 
 def _behind(published: pd.DataFrame, records: pd.DataFrame, shown: Sequence[str], *, main: bool) -> pd.DataFrame | None:

@@ -64,9 +64,14 @@ class Look:
     marker: str
     line: Any = _SOLID
 
+    @property
+    def marker_factor(self) -> float:
+        """What the marker's size is to be multiplied with to look as large as a circle."""
+        return _MARKERS[self.marker]
+
     def plot_arguments(self) -> dict[str, Any]:
         """As `Axes.plot` takes them."""
-        size = _MARKER_POINTS * _MARKERS[self.marker]
+        size = _MARKER_POINTS * self.marker_factor
         return {"color": self.colour, "marker": self.marker, "markersize": size, "linestyle": self.line}
 
     def varied(self, times: int) -> "Look":

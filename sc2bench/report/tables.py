@@ -1,79 +1,114 @@
 """Tables of measured points and of what follows from them."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from sc2bench.report.bjontegaard import NoOverlap, bd_quality, bd_rate
+from sc2bench.report.bjontegaard import Delta, NoOverlap, bd_quality, bd_rate
 from sc2bench.report.pareto import bytes_at_quality, pareto_front
+from sc2bench.report.quantities import metric_quantity, quantity
+from sc2bench.report.table import Table
 
 REFERENCE_METHOD = "teacher"
 # Qualities below the teacher's, in points, at which curves are compared.
 BELOW_TEACHER = (2, 1)
+_POINT_COLUMNS = (
+    "rate", "bytes_mean", "payload_bytes_mean", "side_info_bytes_mean", "framing_bytes_mean", "bytes_p95",
+    "estimated_bits_mean", None, "device_params", "device_macs", "encode_ms", "decode_ms",
+)  # fmt: skip
+# How numbers of points are written.
+POINT_FORMATS = {"Value": "g", "Encode [ms]": ".3f", "Decode [ms]": ".3f"}
+POINT_FORMATS |= {"Device params": ",.0f", "Device MACs": ",.0f"}
 
 
-def points_table(records: pd.DataFrame, metric: str) -> pd.DataFrame:
+def points_table(records: pd.DataFrame, metric: str) -> Table:
     """A row a measured point, in the order of the records.
 
     Args:
         records: with the column `curve`.
         metric: the column of the quality.
     """
-    columns = {
-        "curve": "Curve",
-        "rate_knob": "Rate knob",
-        "rate": "Value",
-        "bytes_mean": "Bytes",
-        "payload_bytes_mean": "Payload",
-        "side_info_bytes_mean": "Side info",
-        "framing_bytes_mean": "Framing",
-        "bytes_p95": "Bytes p95",
-        "estimated_bits_mean": "Estimated bits",
-        metric: f"{metric} [%]",
-        "device_params": "Device params",
-        "device_macs": "Device MACs",
-        "encode_ms": "Encode [ms]",
-        "decode_ms": "Decode [ms]",
-    }
+    what = metric_quantity(metric).head
+    columns = {"curve": "Curve", "rate_knob": "Rate knob"}
+    columns |= {name or metric: quantity(name).head if name else what for name in _POINT_COLUMNS}
+    top5 = quantity("top5").head
     if metric == "top1" and "top5" in records:
-        columns["top5"] = "top5 [%]"
-    return records[list(columns)].rename(columns=columns)
+        columns["top5"] = top5
+    frame = records[list(columns)].rename(columns=columns).reset_index(drop=True)
+    caption = "All measured points. Bytes are means over the samples, with payload, side information and framing."
+    return Table("points", "Points", caption, frame, POINT_FORMATS | {what: ".2f", top5: ".2f"})
 
 
-def summary_table(records: pd.DataFrame, metric: str, anchor: str | None) -> tuple[pd.DataFrame, list[str]]:
-    """A row a curve: its ranges, its bytes near the teacher's quality, and its Bjontegaard deltas to the anchor.
+def summary_table(records: pd.DataFrame, metric: str) -> Table:
+    """A row a curve: its ranges, and its bytes near the teacher's quality.
 
     Args:
         records: with the column `curve`.
         metric: the column of the quality.
-        anchor: label of the curve that is compared with; `None` leaves the comparison out.
-
-    Returns:
-        The table, and a sentence for each delta that can't be given.
     """
-    groups = curves(records)
+    what = metric_quantity(metric)
     joint = _joint_front(records, metric)
-    rows, notes = [], []
-    for label, curve in groups.items():
+    rows = []
+    for label, curve in curves(records).items():
         row: dict[str, object] = {
             "Curve": label,
             "Points": len(curve),
             "On the joint front": int(joint[curve.index].sum()),
             "Bytes": _span(curve["bytes_mean"], ".0f"),
-            f"{metric} [%]": _span(curve[metric], ".2f"),
+            what.head: _span(curve[metric], ".2f"),
         }
-        row |= _near_teacher(records, curve, metric)
-        if anchor in groups and label != anchor:
-            deltas, reasons = _deltas(groups[anchor], curve, metric)
-            row |= deltas
-            notes += [f"{label}: {reason}" for reason in reasons]
+        rows.append(row | _near_teacher(records, curve, metric))
+    caption = "On the joint front: points that no point of any curve beats in both bytes and quality."
+    if references(records, metric, ()):
+        depths = " or ".join(str(below) for below in BELOW_TEACHER)
+        caption += (
+            f" Bytes, teacher - {depths}: what the curve needs for a {what.short} that many points below the "
+            "teacher's, interpolated on its Pareto front; empty where it does not come so close."
+        )
+    return Table("curves", "Curves", caption, pd.DataFrame(rows), {"Points": "d", "On the joint front": "d"})
+
+
+def delta_table(records: pd.DataFrame, metric: str, anchor: str) -> tuple[Table, list[str]]:
+    """A row a curve: its Bjontegaard deltas to the anchor, with the ranges that they are means over.
+
+    Args:
+        records: with the column `curve`.
+        metric: the column of the quality.
+        anchor: label of the curve that is compared with.
+
+    Returns:
+        The table, and a sentence for each delta that can't be given.
+    """
+    what = metric_quantity(metric).short
+    groups = curves(records)
+    rate, quality = "BD rate [%]", f"BD {what} [points]"
+    rows: list[dict[str, object]] = []
+    notes = []
+    for label, curve in groups.items():
+        if label == anchor:
+            continue
+        row: dict[str, object] = {"Curve": label}
+        values = [frame[name].to_numpy() for frame in (groups[anchor], curve) for name in ("bytes_mean", metric)]
+        for column, where, form, function in (
+            (rate, what, ".2f", bd_rate),
+            (quality, "bytes", ".0f", bd_quality),
+        ):
+            cells, reason = _delta(function, values, form)
+            row |= dict(zip((column, f"over {where}", f"share of {where}"), cells, strict=True))
+            if reason:
+                notes.append(f"{label}: no {column.split(' [')[0]}, because {reason}")
         rows.append(row)
-    return pd.DataFrame(rows), notes
+    caption = (
+        f"Bjontegaard deltas against {anchor}: the mean difference in bytes at equal {what}, and in {what} at equal "
+        "bytes, of the Pareto fronts, interpolated by monotone cubics (pchip), over the range that both curves cover. "
+        "Share: what this range is of the narrower curve's, in percent; of bytes, on a logarithmic scale."
+    )
+    formats = {rate: "+.1f", quality: "+.2f", f"share of {what}": ".0f", "share of bytes": ".0f"}
+    return Table("bjontegaard", f"Bjontegaard deltas against {anchor}", caption, pd.DataFrame(rows), formats), notes
 
 
-def equal_quality_table(records: pd.DataFrame, metric: str, anchor: str) -> pd.DataFrame:
+def equal_quality_table(records: pd.DataFrame, metric: str, anchor: str) -> Table:
     """A row a curve: the bytes that it needs for the quality of each point of the anchor; empty where out of range.
 
     Args:
@@ -91,7 +126,11 @@ def equal_quality_table(records: pd.DataFrame, metric: str, anchor: str) -> pd.D
             name = f"{quality[point]:.2f} %"
             row[name] = float(rate[point]) if label == anchor else bytes_at_quality(*values[label], quality[point])
         rows.append(row)
-    return pd.DataFrame(rows)
+    caption = (
+        f"A column for each {metric_quantity(metric).short} on the Pareto front of {anchor}; interpolated on each "
+        "curve's own front, empty outside its range."
+    )
+    return Table("equal_quality", f"Bytes for the quality of {anchor}", caption, pd.DataFrame(rows))
 
 
 def curves(records: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -135,23 +174,15 @@ def _near_teacher(records: pd.DataFrame, curve: pd.DataFrame, metric: str) -> di
     return row
 
 
-def _deltas(anchor: pd.DataFrame, curve: pd.DataFrame, metric: str) -> tuple[dict[str, object], list[str]]:
-    """Both deltas with the ranges that they cover, or why there is none."""
-    values = [frame[name].to_numpy() for frame in (anchor, curve) for name in ("bytes_mean", metric)]
-    kinds: tuple[tuple[str, str, Callable[..., Any], str], ...] = (
-        ("BD rate [%]", f"over {metric} [%]", bd_rate, ".2f"),
-        (f"BD {metric} [points]", "over bytes", bd_quality, ".0f"),
-    )
-    row: dict[str, object] = {}
-    reasons: list[str] = []
-    for column, where, function, form in kinds:
-        try:
-            delta, (low, high) = function(*values)
-            row |= {column: delta, where: f"{low:{form}} ... {high:{form}}"}
-        except NoOverlap as error:
-            row |= {column: None, where: ""}
-            reasons.append(f"no {column.split(' [')[0]}, because {error}")
-    return row, reasons
+def _delta(
+    function: Callable[..., Delta], values: Sequence[np.ndarray], form: str
+) -> tuple[tuple[float | None, str, float | None], str]:
+    """The cells of a delta, its range and its share, or empty ones with the reason."""
+    try:
+        delta = function(*values)
+    except NoOverlap as error:
+        return (None, "", None), str(error)
+    return (delta.value, f"{delta.low:{form}} ... {delta.high:{form}}", 100 * delta.share), ""
 
 
 def _span(values: pd.Series, form: str) -> str:

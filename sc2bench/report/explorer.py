@@ -1,0 +1,120 @@
+"""A page to look around in records: one HTML file that needs no network and no server."""
+
+import html
+import json
+from collections.abc import Hashable, Mapping
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.markers import MarkerStyle
+from matplotlib.path import Path as Outline
+
+from sc2bench.report.quantities import COSTS, METRICS, metric_quantity, quantity
+from sc2bench.report.style import Look, first_records, identity, looks
+from sc2bench.report.tables import curves
+
+# Columns that are not of the record itself.
+_ADDED = ("curve", "path")
+# Numbers that nobody wants on an axis.
+_NOT_AXES = ("schema_version",)
+_COMMANDS = {Outline.MOVETO: "M", Outline.LINETO: "L", Outline.CURVE3: "Q", Outline.CURVE4: "C", Outline.CLOSEPOLY: "Z"}
+_TEACHER_LOOK = Look("#444444", "D")
+
+
+def explorer_page(records: pd.DataFrame, title: str, metric: str) -> str:
+    """Writes the page: points on axes to choose, with filters, and the whole record of each.
+
+    Args:
+        records: as `load_records` gives them; without the column `curve`, records of one method, codec or prior, and
+            teacher make a curve.
+        title: heads the page.
+        metric: the column that is on the y axis first.
+
+    Returns:
+        HTML, with everything in it.
+    """
+    if "curve" not in records:
+        records = records.assign(curve=[_label(record) for record in records.to_dict("records")])
+    groups = {str(label): curve for label, curve in records.groupby("curve", sort=False)}
+    styles = looks(first_records(curves(records)), list(groups))
+    points = [_point(row) for row in records.to_dict("records")]
+    data = {
+        "curves": {
+            label: _look(styles.get(label, _TEACHER_LOOK)) | {"reference": label not in styles} for label in groups
+        },
+        "fields": _fields(points, metric),
+        "points": points,
+        "x": "bytes_mean",
+        "y": metric,
+        "costs": [name for name in COSTS if name in records],
+    }
+    # In a script element only "<" can end it, whatever a record says.
+    embedded = json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+    folder = files("sc2bench.report")
+    page = folder.joinpath("explorer.html").read_text(encoding="utf-8")
+    parts = {
+        "/* style */": folder.joinpath("explorer.css").read_text(encoding="utf-8"),
+        "/* script */": folder.joinpath("explorer.js").read_text(encoding="utf-8"),
+        "<!-- title -->": html.escape(title),
+    }
+    for place, text in parts.items():
+        page = page.replace(place, text)
+    # The last, so that no record is taken for a place.
+    return page.replace("/* data */", embedded)
+
+
+def _label(record: Mapping[Hashable, Any]) -> str:
+    method, variant = identity({str(name): value for name, value in record.items()})
+    return ", ".join(word for word in (method, variant, str(record["teacher"])) if word)
+
+
+def _point(row: Mapping[Hashable, Any]) -> dict[str, Any]:
+    """A record as it stands in its file, its label, and its numbers by name."""
+    plain = {str(name): _plain(value) for name, value in row.items()}
+    quality = plain.get("quality") or {}
+    record = {name: value for name, value in plain.items() if name not in _ADDED and name not in quality}
+    numbers = {
+        name: value
+        for name, value in (plain | quality).items()
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and name not in _NOT_AXES
+    }
+    return {"curve": plain["curve"], "numbers": numbers, "record": record}
+
+
+def _fields(points: list[dict[str, Any]], metric: str) -> dict[str, dict[str, str]]:
+    """The axes to choose from: first metrics and costs, then whatever else is a number, with their names."""
+    found = dict.fromkeys(name for point in points for name in point["numbers"])
+    first = [name for name in (metric, *METRICS, "bytes_mean", *COSTS) if name in found]
+    result = {}
+    for name in dict.fromkeys([*first, *found]):
+        known = metric_quantity(name) if name == metric else quantity(name)
+        result[name] = {"label": known.axis, "short": known.head, "better": known.better}
+    return result
+
+
+def _look(look: Look) -> dict[str, Any]:
+    """A look for SVG: colour, dashes in line widths, and the marker's outline around the origin, one unit large."""
+    style = MarkerStyle(look.marker)
+    outline = style.get_path().transformed(style.get_transform())
+    steps = []
+    for flat, code in outline.iter_segments(simplify=False):
+        # Matplotlib's y axis points up, that of SVG down.
+        numbers = np.asarray(flat).reshape(-1, 2) * [1, -1]
+        steps.append(
+            _COMMANDS[code] + ("" if code == Outline.CLOSEPOLY else " ".join(f"{v:.4g}" for v in numbers.flat))
+        )
+    dashes = [] if isinstance(look.line, str) else list(look.line[1])
+    return {"colour": look.colour, "dashes": dashes, "outline": "".join(steps), "size": look.marker_factor}
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON has it: what pandas fills gaps with is null again, and whole numbers are whole."""
+    if isinstance(value, (dict, list)):
+        return value
+    if pd.isna(value):
+        return None
+    if isinstance(value, np.generic):
+        value = value.item()
+    return int(value) if isinstance(value, float) and value.is_integer() else value

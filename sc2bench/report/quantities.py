@@ -1,0 +1,79 @@
+"""What records measure, in one table: how axes and heads of tables call it, its unit, and which way is better."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+# Units that stand behind a name in the head of a column; others are clear from the name.
+_HEAD_UNITS = ("%", "ms")
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """One numeric field of a record.
+
+    Attributes:
+        label: on axes.
+        short: in heads of tables and in sentences.
+        unit: in words, or empty where the label says it.
+        better: where better values lie, or empty where that can't be said.
+    """
+
+    label: str
+    short: str
+    unit: str = ""
+    better: Literal["higher", "lower", ""] = ""
+
+    @property
+    def axis(self) -> str:
+        """The label with its unit, for a linear axis."""
+        return f"{self.label} ({self.unit})" if self.unit else self.label
+
+    @property
+    def head(self) -> str:
+        """The head of a table's column."""
+        return f"{self.short} [{self.unit}]" if self.unit in _HEAD_UNITS else self.short
+
+
+METRICS = {
+    "top1": Quantity("Top-1 accuracy", "Top-1", "%", "higher"),
+    "top5": Quantity("Top-5 accuracy", "Top-5", "%", "higher"),
+    "map": Quantity("mAP", "mAP", "%", "higher"),
+    "miou": Quantity("mIoU", "mIoU", "%", "higher"),
+}
+COSTS = {
+    "device_macs": Quantity("Device MACs", "Device MACs", "", "lower"),
+    "device_params": Quantity("Device parameters", "Device params", "", "lower"),
+    "device_param_bits": Quantity("Device parameters", "Device param bits", "bits", "lower"),
+}
+_OTHERS = {
+    "rate": Quantity("Rate knob", "Value"),
+    "bytes_mean": Quantity("Data size", "Bytes", "bytes per image", "lower"),
+    "bytes_p50": Quantity("Data size, median", "Bytes p50", "bytes", "lower"),
+    "bytes_p95": Quantity("Data size, 95th percentile", "Bytes p95", "bytes", "lower"),
+    "payload_bytes_mean": Quantity("Payload", "Payload", "bytes per image", "lower"),
+    "side_info_bytes_mean": Quantity("Side information", "Side info", "bytes per image", "lower"),
+    "framing_bytes_mean": Quantity("Framing", "Framing", "bytes per image", "lower"),
+    "session_bytes": Quantity("Session header", "Session", "bytes, sent once", "lower"),
+    "estimated_bits_mean": Quantity("Estimated rate", "Estimated bits", "bits per image", "lower"),
+    "server_params": Quantity("Server parameters", "Server params", "", "lower"),
+    "server_macs": Quantity("Server MACs", "Server MACs", "", "lower"),
+    "encode_ms": Quantity("Encoding time", "Encode", "ms", "lower"),
+    "decode_ms": Quantity("Decoding time", "Decode", "ms", "lower"),
+    "samples": Quantity("Samples", "Samples"),
+    "seed": Quantity("Seed", "Seed"),
+}
+QUANTITIES = METRICS | COSTS | _OTHERS
+
+
+def quantity(name: str) -> Quantity:
+    """What is known of a field; one that is not in the table goes by its own name.
+
+    >>> quantity("miou").axis, quantity("top1").head, quantity("of_a_plugin").head
+    ('mIoU (%)', 'Top-1 [%]', 'of_a_plugin')
+    """
+    return QUANTITIES.get(name, Quantity(name, name))
+
+
+def metric_quantity(name: str) -> Quantity:
+    """As `quantity`, for a metric of a task, which is a percentage whatever its name."""
+    return METRICS.get(name, Quantity(name, name, "%", "higher"))

@@ -1,0 +1,41 @@
+"""The rate taken apart: where the bytes of a point go."""
+
+import pandas as pd
+
+from sc2bench.report.quantities import quantity
+from sc2bench.report.table import Table
+from sc2bench.report.tables import REFERENCE_METHOD
+
+_PARTS = ("payload_bytes_mean", "side_info_bytes_mean", "framing_bytes_mean")
+
+
+def rate_parts_table(records: pd.DataFrame) -> Table:
+    """A row a point: its bytes by part, their shares, and what coding costs beyond the prior's estimate.
+
+    The estimate covers all that is coded under a prior, hyper-latents included, which are sent as side information. So
+    the coder's overhead is the difference of payload and side information together to it.
+
+    Args:
+        records: with the column `curve`.
+    """
+    rated = records[records["method"] != REFERENCE_METHOD]
+    frame = pd.DataFrame({"Curve": rated["curve"], "Rate": rated["rate"], "Bytes": rated["bytes_mean"]})
+    for name in _PARTS:
+        frame[quantity(name).short] = rated[name]
+    shares = {f"{quantity(name).short} [%]": 100 * rated[name] / rated["bytes_mean"] for name in _PARTS}
+    estimated = rated["estimated_bits_mean"].astype(float)
+    coded = 8 * (rated["payload_bytes_mean"] + rated["side_info_bytes_mean"])
+    overhead = coded - estimated
+    frame = frame.assign(**shares)
+    frame["Estimated bits"] = estimated
+    frame["Coder overhead [bits]"] = overhead
+    frame["Coder overhead [%]"] = 100 * overhead / (8 * rated["bytes_mean"])
+    return Table(
+        "rate_parts",
+        "Rate taken apart",
+        "Mean bytes of a sample by part, and their shares of all its bytes. Coder overhead: bits of payload and side "
+        "information beyond the prior's estimate of them (whole bytes, the coder's termination, quantized "
+        "probabilities), and its share of all bits; empty for methods without a prior.",
+        frame.reset_index(drop=True),
+        {"Rate": "g", "Bytes": ".1f", "Payload": ".1f", "Side info": ".2f", "Framing": ".2f"},
+    )

@@ -1,0 +1,146 @@
+"""A table and its three forms: Markdown, CSV and LaTeX."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from textwrap import wrap
+
+import pandas as pd
+
+from sc2bench.files import write_text
+
+_FORMAT = ".1f"
+# Tables with more rows than a page takes go over several.
+_PAGE_ROWS = 45
+# Escapes, and what Computer Modern would set as other signs.
+_LATEX = str.maketrans(
+    {sign: f"\\{sign}" for sign in "&%$#_{}"}
+    | {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"}
+    | {"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", "\u2264": r"$\leq$"}
+)
+_MINUS = re.compile(r"^-(?=\d)")
+# Behind the end of a line, LaTeX would take it for the start of an option.
+_BRACKET = re.compile(r"^\[")
+# Longer heads go over several lines.
+_HEAD_CHARACTERS = 11
+# Characters a row up to which a table is set in this size, with this space between columns.
+_LATEX_SIZES = ((80, "", 6), (110, r"\small", 4), (140, r"\footnotesize", 3), (10**9, r"\scriptsize", 2))
+
+
+@dataclass(frozen=True)
+class Table:
+    """A frame with what belongs to it on paper.
+
+    Attributes:
+        name: of its files.
+        title: its heading.
+        caption: what its columns mean.
+        frame: a row a line; missing values are left empty.
+        formats: for each column how numbers are written, `.1f` if it is not named.
+        best: numeric columns whose largest value stands out.
+    """
+
+    name: str
+    title: str
+    caption: str
+    frame: pd.DataFrame
+    formats: Mapping[str, str] = field(default_factory=dict)
+    best: Sequence[str] = ()
+
+    def to_markdown(self) -> str:
+        """The rows in GitHub's Markdown, numbers to the right."""
+        bold = self._bold()
+        marked = self._cells().where(~bold, "**" + self._cells() + "**")
+        rule = ["---:" if right else "---" for right in self._numeric()]
+        rows = [list(map(str, self.frame.columns)), rule, *marked.to_numpy().tolist()]
+        return "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
+
+    def to_csv(self) -> str:
+        """The rows with all digits."""
+        return self.frame.to_csv(index=False)
+
+    def to_latex(self, label: str) -> str:
+        """A float with rules of booktabs; a `longtable` if it is longer than a page.
+
+        Args:
+            label: what references find it by.
+        """
+        cells = self._cells().map(to_latex_text)
+        style = cells.style.hide(axis="index").format_index(_latex_head, axis=1)
+        style = style.apply(lambda _: self._bold().map(lambda yes: "textbf:--rwrap;" if yes else ""), axis=None)
+        long = len(self.frame) > _PAGE_ROWS
+        text = style.to_latex(
+            hrules=True,
+            column_format="".join("r" if right else "l" for right in self._numeric()),
+            caption=to_latex_text(self.caption),
+            label=label,
+            **({"environment": "longtable"} if long else {"position": "t", "position_float": "centering"}),
+        )
+        size, space = self._latex_size()
+        setting = f"{size}\\setlength{{\\tabcolsep}}{{{space}pt}}"
+        if long:
+            return f"% \\usepackage{{booktabs,longtable}}\n\\begingroup{setting}\n{text}\\endgroup\n"
+        # A float starts at the document's size, and so does its caption.
+        start = r"\begin{tabular}"
+        return "% \\usepackage{booktabs}\n" + text.replace(start, f"{setting}\n{start}")
+
+    def write(self, folder: Path, label: str) -> list[Path]:
+        """Writes the CSV and the LaTeX; raises `OutputError`."""
+        csv, tex = (folder / f"{self.name}.{suffix}" for suffix in ("csv", "tex"))
+        write_text(csv, self.to_csv())
+        write_text(tex, self.to_latex(label))
+        return [csv, tex]
+
+    def _numeric(self) -> list[bool]:
+        columns = (self.frame[name].dropna().infer_objects() for name in self.frame)
+        return [pd.api.types.is_numeric_dtype(column) for column in columns]
+
+    def _latex_size(self) -> tuple[str, int]:
+        """The command of a type size at which the rows fit on a page, and the space beside a column, in points."""
+        columns = self._cells().items()
+        widths = [max([*column.str.len(), *map(len, _head_lines(name))]) for name, column in columns]
+        characters = sum(widths) + 2 * len(widths)
+        return next((size, space) for most, size, space in _LATEX_SIZES if characters <= most)
+
+    def _cells(self) -> pd.DataFrame:
+        cells = {
+            name: [_cell(value, self.formats.get(str(name), _FORMAT)) for value in self.frame[name].tolist()]
+            for name in self.frame
+        }
+        return pd.DataFrame(cells, columns=self.frame.columns, dtype=object)
+
+    def _bold(self) -> pd.DataFrame:
+        bold = pd.DataFrame(False, index=range(len(self.frame)), columns=self.frame.columns)
+        for name in self.best:
+            values = pd.to_numeric(self.frame[name]).reset_index(drop=True)
+            bold[name] = values.notna() & (values == values.max())
+        return bold
+
+
+def _cell(value: object, form: str) -> str:
+    if value is None or value != value:
+        return ""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return format(value, form)
+    return str(value)
+
+
+def to_latex_text(text: str) -> str:
+    r"""Text that LaTeX sets as it stands.
+
+    >>> print(to_latex_text("<= 5 % of a_b"))
+    $\leq$ 5 \% of a\_b
+    """
+    escaped = text.replace("<=", "\u2264").translate(_LATEX)
+    return _BRACKET.sub("{[}", _MINUS.sub("$-$", escaped))
+
+
+def _latex_head(head: str) -> str:
+    lines = [to_latex_text(line) for line in _head_lines(head)]
+    joined = r" \\ ".join(lines)
+    return joined if len(lines) == 1 else rf"\shortstack{{{joined}}}"
+
+
+def _head_lines(head: object) -> list[str]:
+    return wrap(str(head), _HEAD_CHARACTERS, break_long_words=False, break_on_hyphens=False)
