@@ -3,4 +3,4 @@
 from sc2bench.cli import benchmark
 
 if __name__ == "__main__":
-    benchmark("image_classification")
+    benchmark("image_classification", default="fashion_mnist")

@@ -12,6 +12,7 @@ from torch import nn
 
 from sc2bench import processes
 from sc2bench.config import StageConfig, compose
+from sc2bench.data.scenes import make_scenes
 from sc2bench.errors import ConfigError
 from sc2bench.run import FINAL_WEIGHTS, Run, run_all
 from sc2bench.state import unique_state
@@ -95,6 +96,36 @@ def test_two_processes_train_and_measure_as_one(tiny, tmp_path):
     histories = [json.loads((run.checkpoint_folder / "history.json").read_text()) for run in (trained_alone, runs[-1])]
     for key in ("training_loss", "validation_loss", "validation_top1"):
         assert histories[0][0][key] == pytest.approx(histories[1][0][key], rel=2e-3), key
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", ["detection", "segmentation"])
+def test_two_processes_measure_images_of_several_sizes_as_one(tmp_path, task):
+    root = make_scenes(tmp_path / "scenes", train=8, validation=3, test=7)
+    overrides = [
+        f"task=scenes_{task}",
+        f"task.root={root}",
+        f"output={tmp_path}/results",
+        f"checkpoints={tmp_path}/checkpoints",
+        "method=teacher",
+        f"recipe=train_scenes_{'detector' if task == 'detection' else 'segmenter'}",
+        "teacher.weights=packaged",
+        "stage1.epochs=1",
+        "stage1.batch_size=4",
+        "evaluation.batch_size=2",
+        "mixed_precision=no",
+    ]
+    done = launch("run", *overrides)
+    assert done.returncode == 0, done.stderr
+    run = Run(compose(overrides))
+    shared = json.loads(run.record_path.read_text())
+    assert shared["environment"]["processes"] == 2
+    assert shared["samples"] == 7
+    run.record_path.unlink()
+    run_all([run], quiet=True)
+    alone = json.loads(run.record_path.read_text())
+    for key in ("samples", "bytes_mean", "quality"):
+        assert shared[key] == alone[key], key
 
 
 @pytest.mark.slow

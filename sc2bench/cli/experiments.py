@@ -70,11 +70,12 @@ def import_checkpoint(
     print(take_over(Path(file), config, force=force))
 
 
-def benchmark(task: str) -> None:
+def benchmark(task: str, default: str) -> None:
     """The entry point of the scripts in `benchmarks/`: `sc2bench run`, for one task only.
 
     Args:
         task: name of the task that the configuration must have.
+        default: the file of `configs/task/` that is taken if none is named.
     """
 
     def command(
@@ -85,7 +86,8 @@ def benchmark(task: str) -> None:
         quiet: Quiet = False,
         debug: Annotated[bool, typer.Option("--debug", help="show tracebacks of errors")] = False,
     ) -> None:
-        run_experiment(overrides or [], config_dir or [], plugin or [], force=force, quiet=quiet, task=task)
+        chosen = [f"task={default}", *(overrides or [])]
+        run_experiment(chosen, config_dir or [], plugin or [], force=force, quiet=quiet, task=task)
 
     command.__doc__ = f"Train and measure one experiment of the task {task}."
     script = typer.Typer(add_completion=False, pretty_exceptions_enable=False)

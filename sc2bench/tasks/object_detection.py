@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torchmetrics.detection import MeanAveragePrecision
 
+from sc2bench import processes
 from sc2bench.config import EvaluationConfig
 from sc2bench.data import ImageSet
 from sc2bench.errors import ConfigError
@@ -16,8 +17,6 @@ from sc2bench.registry import TASKS
 from sc2bench.tasks.base import Metric, Task
 from sc2bench.teachers.detection import Detections, DetectorOutput
 
-# COCO's evaluation looks at no more detections an image.
-MAX_DETECTIONS = 100
 _RESULTS = {"map": "map", "map50": "map_50", "map75": "map_75"}
 _OF_ANNOTATIONS = ("boxes", "labels", "iscrowd", "area")
 
@@ -38,23 +37,35 @@ class AveragePrecision(Metric):
                 f"evaluation.coco_backend: '{backend}' is not installed; run pip install 'sc2bench[detection]', or "
                 "choose pycocotools"
             )
-        self._metric = MeanAveragePrecision(box_format="xyxy", iou_type="bbox", backend=backend)  # type: ignore[arg-type]
-        # What is cut off is of no weight, and torchmetrics would say so for every crowded image.
-        self._metric.warn_on_many_detections = False
+        self._backend = backend
+        self._seen: list[tuple[list[Detections], list[dict[str, Tensor]]]] = []
 
     def update(self, predictions: Sequence[Detections], targets: Sequence[Mapping[str, Any]]) -> None:
         """Adds the detections and the annotations of a batch; an image may have none of either."""
-        found = [{name: values.detach().float().cpu() for name, values in image.items()} for image in predictions]
-        for image in found:
-            image["labels"] = image["labels"].long()
+        found = [{name: values.detach().cpu() for name, values in image.items()} for image in predictions]
         known = [{name: torch.as_tensor(image[name]).cpu() for name in _OF_ANNOTATIONS} for image in targets]
-        self._metric.update(found, known)
+        self._seen.append((found, known))
 
     def compute(self) -> dict[str, float]:
-        """Mean average precision in percent; 0 where nothing is annotated."""
+        """Mean average precision in percent, over the images of all processes; 0 where nothing is annotated."""
+        # Torchmetrics joins lists of tensors only where every process has as many, which images dealt out have not.
+        seen = [batch for batches in processes.gather(self._seen) for batch in batches]
+        return processes.from_main(lambda: self._computed(seen))
+
+    def _computed(self, seen: Sequence[tuple[list[Detections], list[dict[str, Tensor]]]]) -> dict[str, float]:
+        metric = MeanAveragePrecision(
+            box_format="xyxy",
+            iou_type="bbox",
+            backend=self._backend,  # type: ignore[arg-type]
+            sync_on_compute=False,
+        )
+        # What COCO's evaluation cuts off is of no weight, and torchmetrics would say so for every crowded image.
+        metric.warn_on_many_detections = False
+        for found, known in seen:
+            metric.update(found, known)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", category=UserWarning, module="torchmetrics")
-            results = self._metric.compute()
+            results = metric.compute()
         # COCO's evaluation says -1 where there is nothing to find.
         return {name: 100 * max(float(results[key]), 0.0) for name, key in _RESULTS.items()}
 
