@@ -14,7 +14,7 @@ from sc2bench.errors import ConfigError
 from sc2bench.packet import Packet, PacketError, SessionHeader, fingerprint
 from sc2bench.registry import METHODS
 from sc2bench.state import load_state, unique_state
-from sc2bench.teachers import Images, Teacher
+from sc2bench.teachers import Images, Teacher, image_sizes
 
 # A multiple of every network's stride.
 _PROBE_SIDE = 128
@@ -141,7 +141,7 @@ class SplitModel(nn.Module):
         if not self.varies:
             return self.device.encode(images if isinstance(images, Tensor) else torch.stack(list(images)))
         return self._each_size(
-            [_size(image) for image in images],
+            image_sizes(images),
             lambda size, places: [
                 replace(packet, size=size) for packet in self.device.encode(torch.stack([images[i] for i in places]))
             ],
@@ -233,10 +233,6 @@ def session_shape(image_shape: ImageShape) -> ImageShape:
     """A shape to ask a codec for what a session shares, which does not depend on how large images are."""
     channels, height, width = image_shape
     return channels, height or _PROBE_SIDE, width or _PROBE_SIDE
-
-
-def _size(image: Tensor) -> tuple[int, int]:
-    return image.shape[-2], image.shape[-1]
 
 
 @torch.no_grad()

@@ -23,7 +23,7 @@ from sc2bench.methods.base import (
 from sc2bench.methods.shapes import ShapeOf, SymbolShapes
 from sc2bench.packet import Packet, PacketError, SessionHeader
 from sc2bench.registry import BOTTLENECKS
-from sc2bench.teachers import Frame, Head, Images, Sizing, Teacher, final
+from sc2bench.teachers import Frame, Head, Images, Sizing, Teacher, final, image_sizes
 
 
 class LatentDevice(DeviceHalf):
@@ -50,6 +50,10 @@ class LatentDevice(DeviceHalf):
     def encode(self, images: Tensor) -> list[Packet]:
         """Codes the quantized latents of uint8 images (N, C, H, W)."""
         return [Packet(coded.payload, coded.side_info) for coded in self.prior.compress(self(images))]
+
+    def symbol_shapes(self) -> SymbolShapes:
+        """What gives the shapes of an image's symbols, for the server."""
+        return SymbolShapes(ShapeOf(self.preprocess, self.encoder), self.prior)
 
 
 class LatentServer(ServerHalf):
@@ -132,7 +136,7 @@ class LatentModel(SplitModel):
     def forward(self, images: Images, targets: Any = None, features: Collection[str] = ()) -> Outputs:
         """Latents pass the prior's noise (while it trains) or rounding instead of the coder."""
         latents, bits = self.device.prior(self.device(images))
-        frame = self.server.sizing.frame([(image.shape[-2], image.shape[-1]) for image in images])
+        frame = self.server.sizing.frame(image_sizes(images))
         prediction, outputs = self.server(latents, frame, features)
         result = {"prediction": prediction, "features": outputs}
         if bits is not None:
@@ -254,6 +258,5 @@ def bottleneck_halves(
 
 def make_server(device: LatentDevice, decoder: nn.Module, tail: Chain, head: Head, after: str) -> LatentServer:
     """The server's half that belongs to a device's; see `LatentServer`."""
-    shapes = SymbolShapes(ShapeOf(device.preprocess, device.encoder), device.prior)
-    sizing = device.preprocess.sizing
-    return LatentServer(device.prior.server_part, decoder, tail, head, after=after, shapes=shapes, sizing=sizing)
+    options = {"after": after, "shapes": device.symbol_shapes(), "sizing": device.preprocess.sizing}
+    return LatentServer(device.prior.server_part, decoder, tail, head, **options)

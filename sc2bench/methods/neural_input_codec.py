@@ -16,9 +16,8 @@ from sc2bench.config import MethodConfig, RunConfig
 from sc2bench.errors import ConfigError, nearest
 from sc2bench.methods.base import ImageShape, Outputs, output_shape, probe_image
 from sc2bench.methods.latent import LatentDevice, LatentModel, LatentServer, only
-from sc2bench.methods.shapes import ShapeOf, SymbolShapes
 from sc2bench.registry import METHODS
-from sc2bench.teachers import Frame, Images, Teacher
+from sc2bench.teachers import Frame, Images, Teacher, image_sizes
 
 _LAYOUTS = ("compressai", "small")
 _TOP = 255
@@ -55,7 +54,9 @@ class ToUnit(nn.Module):
 
     def forward(self, images: Images) -> Tensor:
         """Takes uint8 images; returns float (N, channels, H', W'), H' and W' those of the largest image."""
-        height, width = (-(-max(sides) // self.stride) * self.stride for sides in zip(*_sizes(images), strict=True))
+        height, width = (
+            -(-max(sides) // self.stride) * self.stride for sides in zip(*image_sizes(images), strict=True)
+        )
         if isinstance(images, Tensor):
             return self._padded(images, height, width)
         return torch.cat([self._padded(image[None], height, width) for image in images])
@@ -83,7 +84,7 @@ class NeuralServer(LatentServer):
             teacher.chain,
             teacher.head,
             after=IMAGE,
-            shapes=SymbolShapes(ShapeOf(device.preprocess, device.encoder), device.prior),
+            shapes=device.symbol_shapes(),
             sizing=teacher.preprocess.sizing,
         )
         self.preprocess = teacher.preprocess
@@ -151,10 +152,6 @@ class NeuralInputCodec(LatentModel):
         outputs = super().forward(images, targets, features)
         pairs = zip(outputs["features"].pop(IMAGE), images, strict=True)
         return outputs | {"distortion": torch.stack([(decoded - image).square().mean() for decoded, image in pairs])}
-
-
-def _sizes(images: Images) -> list[tuple[int, int]]:
-    return [(image.shape[-2], image.shape[-1]) for image in images]
 
 
 def _make_codec(config: RunConfig, image_channels: int) -> NeuralCodec:

@@ -5,7 +5,7 @@ from sc2bench.teachers.fashion_resnet import fashion_resnet, small_resnet
 from sc2bench.teachers.files import TRAINED_PREFIX, read_weights
 from sc2bench.teachers.heads import Head, Output, final
 from sc2bench.teachers.load import WEIGHTS, load_teacher, teacher_downloads
-from sc2bench.teachers.sizing import Frame, Sizing
+from sc2bench.teachers.sizing import Frame, Sizing, image_sizes
 
 __all__ = [
     "TRAINED_PREFIX",
@@ -19,6 +19,7 @@ __all__ = [
     "Teacher",
     "fashion_resnet",
     "final",
+    "image_sizes",
     "load_teacher",
     "read_weights",
     "small_resnet",

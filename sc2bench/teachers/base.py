@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from sc2bench.chain import Chain
 from sc2bench.teachers.heads import Head, LastStage, final
-from sc2bench.teachers.sizing import Frame, Sizing
+from sc2bench.teachers.sizing import Frame, Sizing, image_sizes
 
 # Of one size: uint8 (N, C, H, W); else uint8 (C, H, W) each.
 Images = Tensor | Sequence[Tensor]
@@ -47,7 +47,7 @@ class Preprocess(nn.Module):
 
     def frame(self, images: Images) -> Frame:
         """The sizes of images before and after."""
-        return self.sizing.frame([(image.shape[-2], image.shape[-1]) for image in images])
+        return self.sizing.frame(image_sizes(images))
 
     def _scaled(self, images: Tensor) -> Tensor:
         framed = nn.functional.pad(images, (self.sizing.margin,) * 4)

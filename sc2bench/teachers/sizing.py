@@ -1,7 +1,9 @@
 """How large images become on their way into a network: arithmetic that device and server do alike, without bytes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+
+from torch import Tensor
 
 Size = tuple[int, int]
 
@@ -55,3 +57,8 @@ class Sizing:
         scaled = tuple(map(self.scaled, sizes))
         height, width = (-(-max(sides) // self.multiple) * self.multiple for sides in zip(*scaled, strict=True))
         return Frame(tuple(sizes), scaled, (height, width))
+
+
+def image_sizes(images: Iterable[Tensor]) -> list[Size]:
+    """The (height, width) of images (C, H, W), also of a batch of them (N, C, H, W)."""
+    return [(image.shape[-2], image.shape[-1]) for image in images]
