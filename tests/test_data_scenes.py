@@ -14,7 +14,7 @@ from pycocotools.coco import COCO
 
 from sc2bench.config import TaskConfig
 from sc2bench.data import EpochSampler, load_dataset
-from sc2bench.data.composing import LEAST_VISIBLE, MAX_GARMENTS, SHAPES, compose_scene
+from sc2bench.data.composing import LEAST_VISIBLE, MAX_GARMENTS, SHAPES, SIDES, compose_scene
 from sc2bench.data.fashion_mnist import CLASSES as GARMENTS
 from sc2bench.data.scenes import CLASSES, VARIABLE, make_scenes, scenes
 from sc2bench.errors import ConfigError, DataError, OutputError
@@ -44,7 +44,7 @@ def digest(folder: Path) -> str:
 
 
 def test_the_same_arguments_give_the_same_scenes(few, tmp_path):
-    assert digest(few) == "fd66da59ea2ea500"
+    assert digest(few) == "ee790b4edaaf2eb4"
     assert digest(make_few(tmp_path / "again")) == digest(few)
     assert digest(make_few(tmp_path / "other", seed=1)) != digest(few)
     # A scene does not depend on how many there are.
@@ -77,7 +77,7 @@ def test_boxes_areas_and_masks_agree(few):
     assert (few / "labels.txt").read_text().split("\n")[:-1] == list(CLASSES)
 
 
-def test_a_garment_stays_half_in_view():
+def test_a_garment_stays_mostly_in_view():
     """Squares of one size: 28 x 28 pixels that are garment all over."""
     images, labels = np.full((1, 28, 28), 200, np.uint8), np.array([4])
     counts = []
@@ -88,9 +88,10 @@ def test_a_garment_stays_half_in_view():
             rows, columns = scene.visible(garment).nonzero()
             # Whatever hides it, one of its sides is seen whole or it is at least so large.
             side = max(np.ptp(rows), np.ptp(columns)) + 1
-            assert 32 <= side <= 72
+            assert SIDES[0] <= side <= SIDES[1]
             assert len(rows) >= LEAST_VISIBLE * side**2
-    assert set(counts) == {1, 2, 3, 4, 5}
+    # Whole squares leave each other little room.
+    assert {1, 2, 3} <= set(counts) <= set(range(1, MAX_GARMENTS + 1))
 
 
 def test_the_largest_garment_is_the_class(few):

@@ -12,11 +12,11 @@ from scipy import ndimage
 
 # Height and width; multiples of 16, as networks like them, and near each other, so that a padded batch wastes little.
 SHAPES = ((128, 128), (112, 128), (128, 112), (96, 128), (128, 96))
-MAX_GARMENTS = 5
+MAX_GARMENTS = 4
 # Height and width of a garment's square, in pixels.
-SIDES = (32, 72)
+SIDES = (48, 88)
 # Of its pixels every garment keeps this share in view.
-LEAST_VISIBLE = 0.5
+LEAST_VISIBLE = 0.7
 # How often a garment that would hide too much of another is moved before it is left out.
 ATTEMPTS = 20
 # Grey levels above it are garment.

@@ -19,6 +19,8 @@ from sc2bench.files import write_atomic, write_json, write_text
 SIZES = ((500, 375), (375, 500), (320, 240), (256, 256), (180, 120), (200, 333))
 # The same for images with several objects, which large networks take in their whole size.
 OBJECT_SIZES = ((320, 240), (240, 320), (256, 256), (200, 330))
+# A detector scales longer sides to 1333 and shorter ones to 800: of images like these it makes the fewest pixels.
+WIDE_SIZES = ((320, 64), (64, 320), (330, 72), (300, 60))
 # The real data set has both kinds here and there: some hundred grey files, and 22 in CMYK.
 _MODES = {1: "L", 2: "CMYK"}
 
@@ -81,7 +83,9 @@ def make_fashion_mnist(folder: Path, samples: int = 48, seed: int = 0) -> Path:
     return folder
 
 
-def make_coco(folder: Path, train: int = 24, val: int = 8, seed: int = 0) -> Path:
+def make_coco(
+    folder: Path, train: int = 24, val: int = 8, sizes: Sequence[tuple[int, int]] = OBJECT_SIZES, seed: int = 0
+) -> Path:
     """Writes COCO 2017's files with drawn images; the same arguments give the same files.
 
     Of each split the second image has a crowd, the third no annotation, and the fourth a box without width.
@@ -90,6 +94,7 @@ def make_coco(folder: Path, train: int = 24, val: int = 8, seed: int = 0) -> Pat
         folder: made if missing.
         train: images in `train2017/`.
         val: images in `val2017/`.
+        sizes: widths and heights that the images have in turn.
         seed: of everything random.
 
     Returns:
@@ -106,7 +111,7 @@ def make_coco(folder: Path, train: int = 24, val: int = 8, seed: int = 0) -> Pat
         for number in range(count):
             random = np.random.default_rng((seed, part, number))
             labels = [] if number == 2 else random.choice([c["id"] for c in categories], size=1 + number % 3).tolist()
-            image, _, boxes = _draw_objects(labels, OBJECT_SIZES[number % len(OBJECT_SIZES)], random)
+            image, _, boxes = _draw_objects(labels, sizes[number % len(sizes)], random)
             image_id = 9 + 16 * number
             name = f"{image_id:012d}.jpg"
             write_atomic(folder / split / name, partial(image.save, format="JPEG", quality=90))
@@ -155,7 +160,7 @@ def make_voc(folder: Path, train: int = 24, val: int = 8, seed: int = 0) -> Path
 
 # What `sc2bench validate` makes for each data set.
 MINIATURES: dict[str, Callable[[Path], Path]] = {
-    "coco2017": make_coco,
+    "coco2017": partial(make_coco, sizes=WIDE_SIZES),
     "fashion_mnist": make_fashion_mnist,
     "ilsvrc2012": make_imagenet,
     "pascal_voc2012": make_voc,

@@ -22,8 +22,8 @@ GARMENTS = 10
 _WIDTHS = (32, 64, 96)
 _STAGES = tuple(f"layer{number}" for number in range(1, len(_WIDTHS) + 1))
 _PYRAMID_CHANNELS = 64
-# An anchor a level, in pixels, of three shapes; garments have 16 to 80.
-_ANCHORS = ((24,), (40,), (64,))
+# An anchor a level, in pixels, of three shapes; garments have 20 to 90.
+_ANCHORS = ((28,), (48,), (80,))
 _SHAPES = ((0.5, 1.0, 2.0),)
 _ROI_PIXELS = 5
 _BOX_FEATURES = 128
