@@ -117,8 +117,10 @@ def _figure(group: Group, points: dict[str, list[Run]], scenes: int) -> Figure:
 
     def column(title: str, run: Run) -> Column:
         model = trained_model(run)
-        knob = "raw pixels" if run.config.rate is None else f"{model.rate_knob} = {run.config.rate:g}"
-        return model_column(title, knob.replace("_", " "), group.task, model, images)
+        # Columns are narrow: of bottleneck_channels, channels must do.
+        knob = (model.rate_knob or "").split("_")[-1]
+        point = "raw pixels" if run.config.rate is None else f"{knob} = {run.config.rate:g}"
+        return model_column(title, point, group.task, model, images)
 
     teacher = column("Teacher", _teacher_of(first))
     curves = [
