@@ -137,6 +137,23 @@ def load(checkpoint: str | Path) -> SplitModel:
     return model
 
 
+def trained_model(run: Run) -> SplitModel:
+    """Builds a run's model with its final weights, and trains nothing.
+
+    Raises:
+        CheckpointError: the weights, or those of what the run builds on, are missing or unreadable.
+    """
+    model = _build(run, run.teacher())
+    if run.config.stages:
+        final = run.checkpoint_folder / FINAL_WEIGHTS
+        load_state(model, load_tensors(final), final)
+        return model
+    for number, part in enumerate(run.parts):
+        final = part.checkpoint_folder / FINAL_WEIGHTS
+        model.take_part(number, load_tensors(final), final)
+    return model
+
+
 def _build(run: Run, teacher: Teacher) -> SplitModel:
     set_seed(run.config.seed)
     return build_model(run.config, teacher, run.dataset(run.config.evaluation.split).image_shape)

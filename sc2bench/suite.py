@@ -9,6 +9,7 @@ import pandas as pd
 from sc2bench.config import SuiteConfig, compose, load_suite
 from sc2bench.errors import ConfigError
 from sc2bench.records import read_records
+from sc2bench.report import Group, groups_of
 from sc2bench.run import Run, run_all
 
 
@@ -45,7 +46,20 @@ class Suite:
                 runs[curve.label] = [Run(compose([*shared, *rate, *overrides], config_dirs)) for rate in rates]
             except ConfigError as error:
                 raise ConfigError(f"suite '{config.name}', curve '{curve.label}': {error}") from error
-        return cls(config, runs)
+        suite = cls(config, runs)
+        tasks = list(dict.fromkeys(group.task for group in suite.groups))
+        if config.metric is not None and len(tasks) > 1:
+            raise ConfigError(
+                f"metric: suite '{config.name}' has several tasks ({', '.join(tasks)}), each compared by a metric of "
+                f"its own; leave '{config.metric}' out"
+            )
+        return suite
+
+    @property
+    def groups(self) -> list[Group]:
+        """The curves by task and data set; each group has a report of its own."""
+        configs = {label: runs[0].config.task for label, runs in self.runs.items()}
+        return groups_of({label: (task.name, task.dataset) for label, task in configs.items()})
 
     @property
     def folder(self) -> Path:

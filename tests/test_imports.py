@@ -34,6 +34,7 @@ ORDER = [
     "run",
     "importing",
     "suite",
+    "pictures",
     "validation",
     "launcher",
     "cli",

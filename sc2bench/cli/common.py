@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sc2bench.errors import ConfigError, Sc2benchError, nearest
+from sc2bench.errors import ConfigError, DataError, Sc2benchError, nearest
 
 INTERRUPTED = 130
 
@@ -54,7 +54,7 @@ def open_suite(name: str, overrides: list[str] | None, config_dirs: list[str] | 
 
 
 def write_suite_report(suite: Any, *, published: bool = False, anchor: str | None = None, **options: Any) -> None:
-    """Writes the report of a suite, and says what is missing in it.
+    """Writes the report of a suite, one for each of its tasks and data sets, and says what is missing in it.
 
     Args:
         suite: whose records are read.
@@ -65,30 +65,46 @@ def write_suite_report(suite: Any, *, published: bool = False, anchor: str | Non
     Raises:
         ConfigError: the suite has no curve `anchor`.
     """
-    from sc2bench.report import published_points, write_report
-
     if anchor is not None and anchor not in suite.runs:
         raise ConfigError(f"unknown anchor '{anchor}'; {nearest(anchor, suite.runs)}")
     records = suite.records()
-    config = suite.config
     missing = len(suite.all_runs()) - len(records)
     if missing:
         print(f"{missing} of {len(suite.all_runs())} points are not measured yet", file=sys.stderr)
     if anchor is not None and anchor not in set(records["curve"]):
         print(f"the anchor '{anchor}' is not measured yet; nothing is compared with it", file=sys.stderr)
-    points = published_points(records, config.metric) if published else None
-    if points is not None and points.empty:
-        where = ", ".join(sorted(set(records["task"] + " on " + records["dataset"])))
-        print(f"there are no published points of {config.metric} for {where}; no overlay is drawn", file=sys.stderr)
-    written = write_report(
+    groups = [group for group in suite.groups if not group.records(records).empty]
+    if not groups:
+        raise DataError(f"there are no records of suite '{suite.config.name}' to report; run the suite first")
+    for group in groups:
+        for path in _write_group(suite, group, group.records(records), published, anchor, **options):
+            print(path)
+
+
+def _write_group(
+    suite: Any, group: Any, records: Any, published: bool, anchor: str | None, *, html: bool = False, **options: Any
+) -> Any:
+    """Writes the report of a group's records; returns the paths of its files."""
+    from sc2bench.report import published_points, write_joint_report, write_report
+
+    config = suite.config
+    folder, title, metrics = group.folder(suite.folder), group.title(config.name), group.metrics(config.metric)
+    label = f"{suite.folder.name}-{group.name}" if group.name else None
+    points = published_points(records, metrics[0]) if published else None
+    if points is not None and (points.empty or len(metrics) > 1):
+        where = f"{', '.join(metrics)} for {group.task} on {group.dataset}"
+        print(f"there are no published points of {where}; no overlay is drawn", file=sys.stderr)
+    if len(metrics) > 1:
+        return write_joint_report(records, folder, title=title, metrics=metrics, html=html, label=label)
+    return write_report(
         records,
-        suite.folder,
-        title=f"Suite {config.name}",
-        metric=config.metric,
+        folder,
+        title=title,
+        metric=metrics[0],
         anchor=anchor or config.anchor,
-        figures=config.figures,
+        figures=group.figures(config.figures),
         published=points,
+        html=html,
+        label=label,
         **options,
     )
-    for path in written:
-        print(path)

@@ -178,3 +178,27 @@ def validate(
     print(f"{len(trials) - len(failed)} of {len(trials)} work, tried with random weights in miniature")
     if failed:
         raise ConfigError("\n".join(["these would fail:", *(f"  {trial.label}: {trial.problem}" for trial in failed)]))
+
+
+@app.command()
+def pictures(
+    name: SuiteName,
+    overrides: Overrides = None,
+    config_dir: ConfigDirs = None,
+    plugin: Plugins = None,
+    scenes: Annotated[int, typer.Option(min=1, help="number of images")] = 2,
+    curves: Annotated[
+        list[str] | None, typer.Option("--curves", help="label of a curve; again for more; without it, one a method")
+    ] = None,
+    rates: Annotated[int, typer.Option(min=1, help="points of a curve, spread over its rates")] = 2,
+) -> None:
+    """Draw what the models of a suite predict for a few test images; nothing is trained."""
+    from sc2bench.pictures import Choice, write_pictures
+
+    suite = open_suite(name, overrides, config_dir, plugin)
+    with interruptible():
+        written, notes = write_pictures(suite, Choice(scenes, tuple(curves or ()), rates))
+    for note in notes:
+        print(note, file=sys.stderr)
+    for path in written:
+        print(path)

@@ -196,6 +196,7 @@ class SuiteConfig:
     overrides: list[str] = field(default_factory=list)
     # The curve that the Bjontegaard delta rates refer to.
     anchor: str | None = None
-    metric: str = "top1"
+    # What curves are compared by; None: each task's main metric. A suite of several tasks has no other choice.
+    metric: str | None = None
     # File names and the labels of the curves that each figure shows, the main one first. Empty: one with all curves.
     figures: dict[str, list[str]] = field(default_factory=dict)

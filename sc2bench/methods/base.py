@@ -154,13 +154,25 @@ class SplitModel(nn.Module):
         Returns:
             Predictions in the packets' order; a list of them where images vary.
         """
+        return self._on_server(self.server.decode, packets)
+
+    def decode_images(self, packets: Sequence[Packet]) -> list[Tensor] | None:
+        """The images that the server sees, uint8 (C, H, W) each; `None` for methods that send none.
+
+        Raises:
+            PacketError: for packets that can't be decoded.
+        """
+        return None
+
+    def _on_server(self, run: Callable[[Sequence[Packet], ImageShape], Any], packets: Sequence[Packet]) -> Any:
+        """Runs a part of the server half on packets; where images vary, once for each size."""
         if not self.varies:
-            return self.server.decode(packets, self.image_shape)
+            return run(packets, self.image_shape)
         if any(packet.size is None for packet in packets):
             raise PacketError("a packet does not say how large its image is, though images vary; it is foreign")
         return self._each_size(
             [packet.size for packet in packets],
-            lambda size, places: self.server.decode([packets[i] for i in places], (self.image_shape[0], *size)),
+            lambda size, places: run([packets[i] for i in places], (self.image_shape[0], *size)),
         )
 
     def _each_size(self, sizes: Sequence[Any], run: Callable[[Any, list[int]], Any]) -> list[Any]:

@@ -54,8 +54,11 @@ class InputCodecServer(ServerHalf):
 
     def decode(self, packets: Sequence[Packet], image_shape: ImageShape) -> Any:
         """Turns coded images into the teacher's predictions."""
-        images = torch.from_numpy(self.codec.decode([packet.payload for packet in packets], image_shape))
-        return self.teacher(images.to(self.teacher.preprocess.mean.device))
+        return self.teacher(self.received(packets, image_shape).to(self.teacher.preprocess.mean.device))
+
+    def received(self, packets: Sequence[Packet], image_shape: ImageShape) -> Tensor:
+        """Decodes the images of one shape, uint8 (N, C, H, W); raises `PacketError`."""
+        return torch.from_numpy(self.codec.decode([packet.payload for packet in packets], image_shape))
 
 
 @METHODS.register("input_codec")
@@ -78,6 +81,10 @@ class InputCodec(SplitModel):
         """The teacher's prediction for images as they are: codecs have no gradient."""
         prediction, outputs = self.server.teacher.outputs(images, features)
         return {"prediction": prediction, "features": outputs}
+
+    def decode_images(self, packets: Sequence[Packet]) -> list[Tensor] | None:
+        """The decoded images, uint8 (C, H, W) each."""
+        return list(self._on_server(self.server.received, packets))
 
     @property
     def session(self) -> SessionHeader:

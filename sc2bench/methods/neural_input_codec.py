@@ -4,7 +4,7 @@ The codec is one of CompressAI's, pretrained, or a small one trained here for ra
 2018; Minnen et al. 2018).
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,7 @@ from sc2bench.config import MethodConfig, RunConfig
 from sc2bench.errors import ConfigError, nearest
 from sc2bench.methods.base import ImageShape, Outputs, output_shape, probe_image
 from sc2bench.methods.latent import LatentDevice, LatentModel, LatentServer, only
+from sc2bench.packet import Packet
 from sc2bench.registry import METHODS
 from sc2bench.teachers import Frame, Images, Teacher, image_sizes
 
@@ -96,6 +97,11 @@ class NeuralServer(LatentServer):
         last, outputs = self.tail.outputs(self.preprocess(images), {*features, *self.head.needs})
         return self.head(last, outputs, frame), {**only(outputs, features), IMAGE: images}
 
+    def received(self, packets: Sequence[Packet], image_shape: ImageShape) -> list[Tensor]:
+        """Decodes the images of one shape, uint8 (C, H, W) each; raises `PacketError`."""
+        frame = self.sizing.frame([image_shape[1:]] * len(packets))
+        return [image.to(torch.uint8) for image in self.images(self.latents(packets, image_shape), frame)]
+
     def images(self, latents: Tensor, frame: Frame) -> Images:
         """Decodes images to 0..255: gives grey back where it was, and crops; rounds outside of training."""
         unit = self.decoder(latents)
@@ -112,6 +118,8 @@ class NeuralServer(LatentServer):
 @METHODS.register("neural_input_codec")
 class NeuralInputCodec(LatentModel):
     """A neural image codec before the teacher, which learns nothing."""
+
+    server: NeuralServer
 
     config_class = NeuralInputCodecConfig
     rate_knob = "quality"
@@ -146,6 +154,11 @@ class NeuralInputCodec(LatentModel):
             return []
         address = zoo_url(config.method.prior, int(config.rate or 0))
         return [] if is_downloaded(address) else [address]
+
+    @torch.inference_mode()
+    def decode_images(self, packets: Sequence[Packet]) -> list[Tensor] | None:
+        """The decoded images, uint8 (C, H, W) each."""
+        return self._on_server(self.server.received, packets)
 
     def forward(self, images: Images, targets: Any = None, features: Collection[str] = ()) -> Outputs:
         """Adds "distortion": the mean squared error of each image's pixels, (N,), in levels of 8 bits."""

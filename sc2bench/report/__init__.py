@@ -2,18 +2,23 @@
 
 from sc2bench.report.bjontegaard import Delta, NoOverlap, bd_quality, bd_rate
 from sc2bench.report.explorer import explorer_page
+from sc2bench.report.groups import Group, groups_of
+from sc2bench.report.multi_task import write_joint_report
 from sc2bench.report.pareto import bytes_at_quality, pareto_front
 from sc2bench.report.published import published_points
 from sc2bench.report.report import write_report
 
 __all__ = [
     "Delta",
+    "Group",
     "NoOverlap",
     "bd_quality",
     "bd_rate",
     "bytes_at_quality",
     "explorer_page",
+    "groups_of",
     "pareto_front",
     "published_points",
+    "write_joint_report",
     "write_report",
 ]

@@ -30,22 +30,34 @@ def document(
         notes: sentences below the tables, for instance about what could not be compared.
         published: points that the figures show behind the measured ones.
     """
-    blocks = [f"# {title}", "Bytes are means over the samples, with payload, side information and framing."]
+    blocks = ["Bytes are means over the samples, with payload, side information and framing."]
     lines = [
         f"{label}: {metric_quantity(metric).short} {quality:.2f} %, for which "
         f"{records.loc[records['curve'] == label, 'bytes_mean'].iloc[0]:.1f} bytes are sent."
         for label, quality in references(records, metric, ()).items()
     ]
     blocks += [_list(lines)] if lines else []
-    for table in tables:
-        blocks += [f"## {table.title}", table.caption, table.to_markdown()]
+    blocks += _tables(tables)
     blocks += ["## Not compared", _list(notes)] if notes else []
     blocks += ["## Points"]
     for label, curve in records.groupby("curve", sort=False):
         blocks += _points(str(label), curve, metric)
     if published is not None:
         blocks += _published(published, metric)
-    return "\n\n".join(block.rstrip("\n") for block in blocks) + "\n"
+    return _joined(title, blocks)
+
+
+def document_of(title: str, tables: Sequence[Table]) -> str:
+    """Writes nothing but tables under a heading."""
+    return _joined(title, _tables(tables))
+
+
+def _joined(title: str, blocks: Sequence[str]) -> str:
+    return "\n\n".join(block.rstrip("\n") for block in (f"# {title}", *blocks)) + "\n"
+
+
+def _tables(tables: Sequence[Table]) -> list[str]:
+    return [block for table in tables for block in (f"## {table.title}", table.caption, table.to_markdown())]
 
 
 def _points(label: str, curve: pd.DataFrame, metric: str) -> list[str]:

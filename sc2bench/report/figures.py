@@ -94,17 +94,26 @@ def _draw_panels(figure: Figure, drawn: Sequence[Curve], lines: dict[str, float]
     qualities = [curve.quality for curve in drawn]
     low, high = quality_limits(qualities, lines.values(), OVERVIEW, every_curve=True)
     width = figure.get_figwidth() * 72 / len(panels) - LABELS_POINTS
-    _draw(panels[0], drawn, lines, (low, high), width)
+    draw_panel(panels[0], drawn, lines, (low, high), width)
     if wide:
         close = quality_limits(qualities, lines.values(), min(_CLOSE_UP, (high - low) / 2), every_curve=False)
-        _draw(panels[1], drawn, lines, close, width)
+        draw_panel(panels[1], drawn, lines, close, width)
         for axes, title in zip(panels, ("(a) overview", "(b) close-up"), strict=True):
             axes.set_title(title, loc="left", fontsize=TYPE_SIZE, pad=3)
 
 
-def _draw(
+def draw_panel(
     axes: Axes, drawn: Sequence[Curve], lines: dict[str, float], limits: tuple[float, float], width: float
 ) -> None:
+    """Draws curves on axes, and sets these.
+
+    Args:
+        axes: a panel without a label of its quality.
+        drawn: the curves.
+        lines: qualities of the teachers, by label.
+        limits: that the quality axis spans, of which each curve has at least one point.
+        width: of the panel, in points.
+    """
     for curve in drawn:
         _draw_curve(axes, curve)
     for quality in lines.values():

@@ -1,6 +1,8 @@
 """How a figure is laid out: its width, the legend above its axes, and the words below."""
 
 from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
 from textwrap import fill
 from typing import Any
 
@@ -8,7 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
 
-from sc2bench.report.style import COLUMN_INCHES, TEXT_INCHES
+from sc2bench.files import write_atomic
+from sc2bench.report.style import COLUMN_INCHES, TEXT_INCHES, paper_style
 
 TYPE_SIZE, SMALL_TYPE_SIZE = 6.5, 6.0
 # What the labels of the y axis take of a panel's width.
@@ -22,16 +25,17 @@ _AXES_INCHES = 2.35
 _CAPTION_CHARACTERS_PER_INCH = 22
 
 
-def open_figure(handles: Sequence[Line2D], curves: int) -> tuple[Figure, bool]:
+def open_figure(handles: Sequence[Line2D], curves: int, *, wide: bool = False) -> tuple[Figure, bool]:
     """A figure with a legend and no axes yet; and whether it is as wide as the text of a paper.
 
     Args:
         handles: of the legend.
         curves: how many there are.
+        wide: it is to be as wide as the text, whatever the legend.
     """
     figure = Figure(figsize=(COLUMN_INCHES, _AXES_INCHES), layout="constrained")
     legend, columns = _add_legend(figure, handles)
-    wide = curves > _COLUMN_CURVES or (columns == 1 and len(handles) > _ONE_COLUMN_LEGEND)
+    wide = wide or curves > _COLUMN_CURVES or (columns == 1 and len(handles) > _ONE_COLUMN_LEGEND)
     if wide:
         legend.remove()
         figure.set_figwidth(TEXT_INCHES)
@@ -48,6 +52,17 @@ def add_caption(figure: Figure, text: str) -> None:
 def fill_text(figure: Figure, text: str) -> str:
     """Breaks small type into lines that the figure holds."""
     return fill(text, int(figure.get_figwidth() * _CAPTION_CHARACTERS_PER_INCH))
+
+
+def write_figure(figure: Figure, stem: Path) -> list[Path]:
+    """Writes a PNG and a PDF with the given name; returns their paths, or raises `OutputError`."""
+    paths = [stem.with_name(f"{stem.name}.{suffix}") for suffix in ("png", "pdf")]
+    for path in paths:
+        # Without a date, equal figures are equal files.
+        metadata = {"CreationDate": None} if path.suffix == ".pdf" else {"Software": None}
+        with paper_style():
+            write_atomic(path, partial(figure.savefig, metadata=metadata))
+    return paths
 
 
 def _add_legend(figure: Figure, handles: Sequence[Line2D]) -> tuple[Legend, int]:

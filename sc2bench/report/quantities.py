@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from sc2bench.errors import ConfigError
+
 # Units that stand behind a name in the head of a column; others are clear from the name.
 _HEAD_UNITS = ("%", "ms")
 
@@ -63,6 +65,10 @@ _OTHERS = {
     "seed": Quantity("Seed", "Seed"),
 }
 QUANTITIES = METRICS | COSTS | _OTHERS
+# The metric that a task's models are compared by.
+MAIN_METRICS = {"image_classification": "top1", "object_detection": "map", "semantic_segmentation": "miou"}
+# Its records have the qualities of several tasks.
+JOINT_TASK = "multi_task"
 
 
 def quantity(name: str) -> Quantity:
@@ -77,3 +83,28 @@ def quantity(name: str) -> Quantity:
 def metric_quantity(name: str) -> Quantity:
     """As `quantity`, for a metric of a task, which is a percentage whatever its name."""
     return METRICS.get(name, Quantity(name, name, "%", "higher"))
+
+
+def main_metrics(task: str) -> tuple[str, ...]:
+    """The metrics that records of a task are compared by: one, or for several tasks in one record one each.
+
+    >>> main_metrics("object_detection")
+    ('map',)
+
+    Raises:
+        ConfigError: a task that is not in the table, such as one of a plugin.
+    """
+    if task == JOINT_TASK:
+        return tuple(MAIN_METRICS.values())
+    if task not in MAIN_METRICS:
+        raise ConfigError(f"metric: nothing says what '{task}' is compared by; name a metric in the suite's file")
+    return (MAIN_METRICS[task],)
+
+
+def task_name(task: str) -> str:
+    """A task in words.
+
+    >>> task_name("object_detection")
+    'object detection'
+    """
+    return task.replace("_", " ")

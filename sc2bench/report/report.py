@@ -9,28 +9,28 @@
         explorer.html             all points, to look around in; only on demand
         <task>/<method>/*.json    the records
 
+A suite of several tasks or data sets has all this, but for the records, in a folder for each of them (see `groups`).
 The tables are `curves`, `bjontegaard` and `equal_quality` (if there is an anchor), `budget_bytes`, `budget_joint`,
 `rate_parts` and `points`.
 """
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from sc2bench.errors import DataError, nearest
-from sc2bench.files import write_atomic, write_text
+from sc2bench.files import write_text
 from sc2bench.report.budgets import budget_table, byte_budgets, cost_budgets, joint_budget_table
 from sc2bench.report.cost_figures import cost_quality_figure, rate_cost_quality_figure
 from sc2bench.report.document import document
 from sc2bench.report.explorer import explorer_page
 from sc2bench.report.figures import rate_quality_figure
+from sc2bench.report.layout import write_figure
 from sc2bench.report.published import points_for_figure
 from sc2bench.report.quantities import COSTS
 from sc2bench.report.rate_parts import rate_parts_table
-from sc2bench.report.style import first_records, identity, paper_style
+from sc2bench.report.style import first_records, identity
 from sc2bench.report.table import Table
 from sc2bench.report.tables import curves, delta_table, equal_quality_table, points_table, summary_table
 
@@ -51,6 +51,7 @@ def write_report(
     budgets: Sequence[float] = (),
     device_budgets: Sequence[float] = (),
     html: bool = False,
+    label: str | None = None,
 ) -> list[Path]:
     """Writes the tables (Markdown, CSV, LaTeX) and the figures (PNG, PDF) of a set of records.
 
@@ -67,6 +68,7 @@ def write_report(
         budgets: bytes a sample; empty: round numbers within the range of the records.
         device_budgets: likewise of `cost`.
         html: also write the page to look around in.
+        label: what references to the tables start with; `None`: the folder's name.
 
     Returns:
         The paths of the files.
@@ -86,18 +88,18 @@ def write_report(
     written = [folder / "table.md"]
     write_text(written[0], document(records, title, metric, tables, notes, published))
     for table in [*tables, points_table(records, metric)]:
-        written += table.write(folder / "tables", f"tab:{folder.name}-{table.name.replace('_', '-')}")
+        written += table.write(folder / "tables", f"tab:{label or folder.name}-{table.name.replace('_', '-')}")
     plan = {name: [label for label in labels if label in groups] for name, labels in (figures or {}).items()}
     plan = plan or {FIGURE: list(groups)}
     main = next(iter(plan))
     for name, shown in plan.items():
         if shown:
             behind = None if published is None else _behind(published, records, shown, main=name == main)
-            written += _write_figure(rate_quality_figure(records, metric, shown, behind), folder / name)
+            written += write_figure(rate_quality_figure(records, metric, shown, behind), folder / name)
     if plan[main]:
         for name, draw in (("cost_accuracy", cost_quality_figure), ("rate_cost_accuracy", rate_cost_quality_figure)):
             figure = draw(records, metric, cost, plan[main])
-            written += [] if figure is None else _write_figure(figure, folder / name)
+            written += [] if figure is None else write_figure(figure, folder / name)
     if html:
         page = folder / "explorer.html"
         write_text(page, explorer_page(records, title, metric))
@@ -132,13 +134,3 @@ def _behind(published: pd.DataFrame, records: pd.DataFrame, shown: Sequence[str]
     names = {label: identity(first) for label, first in first_records(curves(records)).items()}
     points = points_for_figure(published, {names[label] for label in shown}, set(names.values()), main=main)
     return None if points.empty else points
-
-
-def _write_figure(figure: Figure, stem: Path) -> list[Path]:
-    paths = [stem.with_name(f"{stem.name}.{suffix}") for suffix in ("png", "pdf")]
-    for path in paths:
-        # Without a date, equal figures are equal files.
-        metadata = {"CreationDate": None} if path.suffix == ".pdf" else {"Software": None}
-        with paper_style():
-            write_atomic(path, partial(figure.savefig, metadata=metadata))
-    return paths

@@ -88,6 +88,7 @@ _LOOKS: dict[tuple[str, str], Look] = {
     ("entropic_student", "factorized"): Look("#D55E00", "o"),
     ("entropic_student", "scale_hyperprior"): Look("#8F3B00", "s", _DASH_DOT),
     ("entropic_student", "mean_scale_hyperprior"): Look("#F09A5B", "^"),
+    ("multi_task", ""): Look("#D55E00", "h"),
     ("channel_reduction", ""): Look("#882255", "D"),
     ("end_to_end", ""): Look("#8C6D31", "v"),
     ("entropy_bottleneck", ""): Look("#A8A000", "P"),

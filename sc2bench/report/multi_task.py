@@ -1,0 +1,113 @@
+"""The report of records with the qualities of several tasks: one packet serves them all, so bytes count once."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from sc2bench.errors import DataError
+from sc2bench.files import write_text
+from sc2bench.report.axes import quality_limits
+from sc2bench.report.document import document_of
+from sc2bench.report.explorer import explorer_page
+from sc2bench.report.figures import Curve, curve_handles, draw_panel
+from sc2bench.report.layout import LABELS_POINTS, TYPE_SIZE, open_figure, write_figure
+from sc2bench.report.quantities import MAIN_METRICS, metric_quantity, quantity, task_name
+from sc2bench.report.report import FIGURE
+from sc2bench.report.style import Look, first_records, looks, paper_style
+from sc2bench.report.table import Table
+from sc2bench.report.tables import curves
+
+_ALL = 100.0
+
+
+def write_joint_report(
+    records: pd.DataFrame,
+    folder: Path,
+    *,
+    title: str,
+    metrics: Sequence[str],
+    html: bool = False,
+    label: str | None = None,
+) -> list[Path]:
+    """Writes a table (Markdown, CSV, LaTeX) and a figure (PNG, PDF) of points with several qualities each.
+
+    Args:
+        records: with the column `curve`, which labels them.
+        folder: where the files go.
+        title: heads the Markdown.
+        metrics: the columns of the qualities; those that no record has are left out.
+        html: also write the page to look around in.
+        label: what references to the table start with; `None`: the folder's name.
+
+    Returns:
+        The paths of the files.
+
+    Raises:
+        DataError: no records, or none with these metrics.
+        OutputError: a file can't be written.
+    """
+    metrics = [name for name in metrics if name in records and records[name].notna().any()]
+    if not metrics:
+        raise DataError("there are no records with qualities of several tasks to report; run the suite first")
+    table = joint_table(records, metrics)
+    written = [folder / "table.md"]
+    write_text(written[0], document_of(title, [table]))
+    written += table.write(folder / "tables", f"tab:{label or folder.name}-{table.name}")
+    written += write_figure(joint_figure(records, metrics), folder / FIGURE)
+    if html:
+        page = folder / "explorer.html"
+        write_text(page, explorer_page(records, title, metrics[0]))
+        written.append(page)
+    return written
+
+
+def joint_table(records: pd.DataFrame, metrics: Sequence[str]) -> Table:
+    """A row a point: its bytes, and a column a quality.
+
+    Args:
+        records: with the column `curve`.
+        metrics: the columns of the qualities.
+    """
+    heads = {name: metric_quantity(name).head for name in metrics}
+    columns = {"curve": "Curve", "rate_knob": "Rate knob", "rate": quantity("rate").head}
+    columns |= {"bytes_mean": quantity("bytes_mean").head, **heads}
+    caption = "A packet is sent once and serves all tasks. Bytes are means over the samples, with all that is sent."
+    formats = {columns["rate"]: "g"} | dict.fromkeys(heads.values(), ".2f")
+    return Table("points", "Points", caption, records[list(columns)].rename(columns=columns), formats)
+
+
+def joint_figure(records: pd.DataFrame, metrics: Sequence[str]) -> Figure:
+    """Draws each quality against bytes on the wire, in panels side by side that are as wide as the text.
+
+    Args:
+        records: with the column `curve`.
+        metrics: the columns of the qualities, in percent; a panel each.
+    """
+    groups = curves(records)
+    styles = looks(first_records(groups), list(groups))
+    with paper_style():
+        figure, _ = open_figure(curve_handles(_curves(groups, metrics[0], styles), [], {}), len(groups), wide=True)
+        width = figure.get_figwidth() * 72 / len(metrics) - LABELS_POINTS
+        for number, axes in enumerate(figure.subplots(1, len(metrics), squeeze=False)[0]):
+            drawn = _curves(groups, metrics[number], styles)
+            limits = quality_limits([curve.quality for curve in drawn], [], _ALL, every_curve=True)
+            draw_panel(axes, drawn, {}, limits, width)
+            axes.set_ylabel(metric_quantity(metrics[number]).axis)
+            axes.set_title(_panel_title(number, metrics[number]), loc="left", fontsize=TYPE_SIZE, pad=3)
+        return figure
+
+
+def _curves(groups: Mapping[str, pd.DataFrame], metric: str, styles: Mapping[str, Look]) -> list[Curve]:
+    known = {label: curve.dropna(subset=[metric]) for label, curve in groups.items()}
+    return [
+        Curve(label, curve["bytes_mean"].to_numpy(float), curve[metric].to_numpy(float), styles[label])
+        for label, curve in known.items()
+        if len(curve)
+    ]
+
+
+def _panel_title(number: int, metric: str) -> str:
+    tasks = {own: task for task, own in MAIN_METRICS.items()}
+    return f"({'abcdefgh'[number]}) {task_name(tasks.get(metric, metric))}"
