@@ -18,6 +18,7 @@ from sc2bench.errors import CheckpointError, ConfigError
 from sc2bench.evaluation import Measurement, evaluate_all, measure_cost
 from sc2bench.experiment import FINAL_CONFIG, FINAL_WEIGHTS, HISTORY, Run
 from sc2bench.files import write_json
+from sc2bench.memory import keep_memory
 from sc2bench.methods import SplitModel, build_model
 from sc2bench.progress import EVALUATION_WORK, Work
 from sc2bench.records import SCHEMA_VERSION, ensure_writable, environment, write_record
@@ -56,6 +57,7 @@ def run_all(
         PointsFailed: some of several runs have no record; all others have.
     """
     processes.start()
+    keep_memory()
     if force:
         force_before = time.time()
     oldest = processes.from_main(lambda: force_before) or 0.0
@@ -177,6 +179,8 @@ def _run_group(runs: list[Run], confirm: Callable[[Run], None], work: Work) -> N
         batch_size=first.evaluation.batch_size,
         device=accelerator.device,
         workers=first.workers,
+        server_precision=first.evaluation.server_precision,
+        estimate=first.evaluation.estimate,
         on_samples=lambda samples: work.advance(EVALUATION_WORK * samples * processes.count()),
     )
     image = send_to_device(dataset.sample(1), accelerator.device)

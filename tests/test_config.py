@@ -35,6 +35,7 @@ def test_files_and_overrides_compose():
         ("rate=null", "rate: method 'entropic_student' needs one; add rate=VALUE (its beta)"),
         ("stage1.augment=[flop]", "stage1.augment: unknown augmentation 'flop'; did you mean 'flip'?"),
         ("method.widths=[a", "method.widths: the value '[a' can't be parsed"),
+        ("evaluation.server_precision=bf61", "evaluation.server_precision: unknown value 'bf61'; did you mean 'bf16'?"),
         ("seed=-1", "seed: -1 is not in 0 ... 2047"),
     ],
 )

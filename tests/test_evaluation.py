@@ -40,6 +40,10 @@ def test_quality_is_that_of_decoded_packets(test_images, task):
 def test_estimate_stands_beside_coded_bytes(test_images, task):
     measured = evaluate(make("entropic_student"), test_images.first(40), task)
     assert measured.estimated_bits is not None
+    without = evaluate(make("entropic_student"), test_images.first(40), task, estimate=False)
+    assert without.estimated_bits is None
+    assert without.record_fields()["estimated_bits_mean"] is None
+    assert np.array_equal(without.sizes, measured.sizes)
     payload = measured.sizes[:, 0]
     assert payload == pytest.approx(measured.estimated_bits / 8, rel=0.1, abs=2)
 
@@ -62,6 +66,18 @@ def test_sweep_equals_single_measurements_and_reads_the_data_once(test_images, t
         alone = evaluate(model, test_images.first(100), task)
         assert np.array_equal(alone.sizes, measured.sizes)
         assert alone.quality == measured.quality
+
+
+@pytest.mark.parametrize("prior", ["factorized", "mean_scale_hyperprior", "joint_autoregressive"])
+def test_server_in_half_precision_changes_no_byte(test_images, task, prior):
+    images = test_images.first(60)
+    model = make("entropic_student", f"method.prior={prior}")
+    seen = []
+    model.server.decoder.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].clone()))
+    full, half = (evaluate(model, images, task, server_precision=precision) for precision in ("fp32", "bf16"))
+    assert np.array_equal(full.sizes, half.sizes)
+    assert torch.equal(seen[0], seen[1])
+    assert half.quality["top1"] == pytest.approx(full.quality["top1"], abs=5)
 
 
 def test_accuracy_counts_samples():

@@ -10,6 +10,7 @@ import sc2bench
 ORDER = [
     "errors",
     "files",
+    "memory",
     "claims",
     "progress",
     "registry",

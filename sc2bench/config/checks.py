@@ -27,6 +27,7 @@ def check(config: RunConfig) -> None:
     _check_teacher(config.teacher)
     _one_of("mixed_precision", config.mixed_precision, PRECISIONS)
     _one_of("evaluation.split", config.evaluation.split, ("train", "validation", "test"))
+    _one_of("evaluation.server_precision", config.evaluation.server_precision, ("fp32", "bf16"))
     _at_least("evaluation.batch_size", config.evaluation.batch_size, 1)
     _at_least("evaluation.samples", config.evaluation.samples, 1)
     _one_of("evaluation.coco_backend", config.evaluation.coco_backend, COCO_BACKENDS)

@@ -78,6 +78,9 @@ class EvaluationConfig:
     """What is measured in the end. `samples`: the first ones of the split; None: all.
 
     `coco_backend`: what computes mean average precision, "pycocotools" or "faster_coco_eval".
+    `server_precision`: "fp32", or "bf16" for a server half that computes its convolutions and matrix products in
+    bfloat16, which is faster where the processor has it. Bytes don't depend on it, predictions do a little.
+    `estimate`: whether the prior's estimate of the bits is measured, too, for which the encoder runs a second time.
     """
 
     split: str = "test"
@@ -85,6 +88,8 @@ class EvaluationConfig:
     samples: int | None = None
     checksum: bool = False
     coco_backend: str = "pycocotools"
+    server_precision: str = "fp32"
+    estimate: bool = True
 
 
 @dataclass

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from accelerate.utils import send_to_device
+from accelerate.utils import convert_to_fp32, send_to_device
 
 from sc2bench import processes
 from sc2bench.data import ImageSet
@@ -29,7 +29,7 @@ class Measurement:
         quality: the task's metrics, in percent.
         sizes: int64, (N, 3): bytes of payload, side information and framing of each sample, in the data set's order.
         session_bytes: size of the session header, sent once.
-        estimated_bits: float64, (N,), the prior's estimates; `None` without a prior.
+        estimated_bits: float64, (N,), the prior's estimates; `None` without a prior, or if they were left out.
         encode_ms: mean time a sample of the device half, in batches.
         decode_ms: the same of the server half.
     """
@@ -73,6 +73,8 @@ class _Tally:
     model: SplitModel
     session: SessionHeader
     metric: Metric
+    server_precision: str
+    estimate: bool
     sizes: list[np.ndarray] = field(default_factory=list)
     bits: list[torch.Tensor] = field(default_factory=list)
     encode_seconds: float = 0.0
@@ -83,16 +85,21 @@ class _Tally:
         packets = self.model.encode(images)
         sent = [packet.to_bytes(self.session) for packet in packets]
         encoded = _now(images)
-        predictions = self.model.decode([Packet.from_bytes(data, self.session) for data in sent])
+        predictions = self._predict([Packet.from_bytes(data, self.session) for data in sent], images.device)
         self.decode_seconds += _now(images) - encoded
         self.encode_seconds += encoded - started
         self.metric.update(predictions, targets)
         sizes = [packet.sizes(self.session) for packet in packets]
         self.sizes.append(np.array([[size[part] for part in PARTS] for size in sizes], dtype=np.int64))
         # The estimate is no part of sending an image, so it is made outside of what is timed.
-        bits = self.model.estimate_bits(images)
+        bits = self.model.estimate_bits(images) if self.estimate else None
         if bits is not None:
             self.bits.append(bits.double().cpu())
+
+    def _predict(self, packets: list[Packet], device: torch.device) -> Any:
+        # What bytes mean is decided in integers and in double precision, which this does not touch.
+        with torch.autocast(device.type, torch.bfloat16, enabled=self.server_precision == "bf16"):
+            return convert_to_fp32(self.model.decode(packets))
 
     def result(self) -> Measurement:
         """Joins what all processes measured; each must call it."""
@@ -126,6 +133,8 @@ def evaluate_all(
     batch_size: int = 250,
     device: torch.device | str = "cpu",
     workers: int = 0,
+    server_precision: str = "fp32",
+    estimate: bool = True,
     on_samples: Callable[[int], object] = lambda samples: None,
 ) -> list[Measurement]:
     """Measures several models in one pass, so that a data set is read and decoded once.
@@ -139,6 +148,8 @@ def evaluate_all(
         batch_size: samples that are coded together; sizes don't depend on it.
         device: where the networks run.
         workers: processes that read the data set.
+        server_precision: "fp32", or "bf16" for server halves in mixed precision; see `EvaluationConfig`.
+        estimate: whether the priors' estimates are measured.
         on_samples: told of the size of each batch that this process measured, for each model.
 
     Returns:
@@ -150,7 +161,7 @@ def evaluate_all(
     tallies = []
     for model in models:
         model.to(device).eval()
-        tallies.append(_Tally(model, _common(model.session), task.metric()))
+        tallies.append(_Tally(model, _common(model.session), task.metric(), server_precision, estimate))
     loader = processes.whole_batches(dataset.loader(batch_size, workers=workers))
 
     def measure() -> None:
