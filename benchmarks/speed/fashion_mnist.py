@@ -1,6 +1,6 @@
 """How long measuring takes: all test images to bytes, back, and predicted. Prints the median of some rounds.
 
-    python benchmarks/speed/evaluation.py --checkpoint checkpoints/entropic_student-...
+    python benchmarks/speed/fashion_mnist.py --checkpoint checkpoints/entropic_student-...
 
 Without a checkpoint the student is untrained; its bytes are then meaningless, its work is the same.
 """

@@ -85,7 +85,7 @@ class _Tally:
         packets = self.model.encode(images)
         sent = [packet.to_bytes(self.session) for packet in packets]
         encoded = _now(images)
-        predictions = self._predict([Packet.from_bytes(data, self.session) for data in sent], images.device)
+        predictions = self._predict([Packet.from_bytes(data, self.session) for data in sent], images[0].device)
         self.decode_seconds += _now(images) - encoded
         self.encode_seconds += encoded - started
         self.metric.update(predictions, targets)
