@@ -44,6 +44,7 @@ COSTS = {
     "device_macs": Quantity("Device MACs", "Device MACs", "", "lower"),
     "device_params": Quantity("Device parameters", "Device params", "", "lower"),
     "device_param_bits": Quantity("Device parameters", "Device param bits", "bits", "lower"),
+    "device_peak_activation_bytes": Quantity("Device activations, peak", "Device peak bytes", "bytes", "lower"),
 }
 _OTHERS = {
     "rate": Quantity("Rate knob", "Value"),
@@ -56,6 +57,8 @@ _OTHERS = {
     "session_bytes": Quantity("Session header", "Session", "bytes, sent once", "lower"),
     "estimated_bits_mean": Quantity("Estimated rate", "Estimated bits", "bits per image", "lower"),
     "server_params": Quantity("Server parameters", "Server params", "", "lower"),
+    "server_param_bits": Quantity("Server parameters", "Server param bits", "bits", "lower"),
+    "server_peak_activation_bytes": Quantity("Server activations, peak", "Server peak bytes", "bytes", "lower"),
     "server_macs": Quantity("Server MACs", "Server MACs", "", "lower"),
     "encode_ms": Quantity("Encoding time", "Encode", "ms", "lower"),
     "decode_ms": Quantity("Decoding time", "Decode", "ms", "lower"),
