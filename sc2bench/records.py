@@ -28,6 +28,12 @@ _FIRST_FIELDS = (
 # What was added later, null in records that are older.
 LATER_FIELDS = (
     "device_param_bits", "device_peak_activation_bytes", "server_param_bits", "server_peak_activation_bytes",
+    *(
+        f"{span}_ms_{statistic}"
+        for span in ("device", "device_network", "device_coder", "server", "server_coder", "server_network")
+        for statistic in ("p50", "p50_low", "p50_high", "p95")
+    ),
+    "latency_repeats", "latency_threads",
 )  # fmt: skip
 FIELDS = _FIRST_FIELDS + LATER_FIELDS
 

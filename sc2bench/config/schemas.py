@@ -78,6 +78,8 @@ class EvaluationConfig:
     """What is measured in the end. `samples`: the first ones of the split; None: all.
 
     `coco_backend`: what computes mean average precision, "pycocotools" or "faster_coco_eval".
+    `latency_repeats`: how often each half is timed on single images, fewer if that takes long; 0: not at all.
+    `threads`: of PyTorch's operators while it is timed; one stands for a weak device.
     """
 
     split: str = "test"
@@ -85,6 +87,8 @@ class EvaluationConfig:
     samples: int | None = None
     checksum: bool = False
     coco_backend: str = "pycocotools"
+    latency_repeats: int = 50
+    threads: int = 1
 
 
 @dataclass
