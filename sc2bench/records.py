@@ -18,13 +18,24 @@ from sc2bench.files import write_json
 
 SCHEMA_VERSION = 1
 _PACKAGES = ("sc2bench", "torch", "torchvision", "compressai", "constriction", "pillow", "numpy")
-# What every record has; methods without a prior or a learned rate have null there.
-FIELDS = (
+# What records have had from the start; methods without a prior or a learned rate have null there.
+_FIRST_FIELDS = (
     "schema_version", "task", "dataset", "split", "samples", "method", "codec", "prior", "teacher", "rate_knob", "rate",
     "seed", "config_hash", "quality", "bytes_mean", "bytes_p50", "bytes_p95", "payload_bytes_mean",
     "side_info_bytes_mean", "framing_bytes_mean", "session_bytes", "estimated_bits_mean", "device_params",
     "device_macs", "server_params", "server_macs", "encode_ms", "decode_ms", "environment", "config",
 )  # fmt: skip
+# What was added later, null in records that are older.
+LATER_FIELDS = (
+    "device_param_bits", "device_peak_activation_bytes", "server_param_bits", "server_peak_activation_bytes",
+    *(
+        f"{span}_ms_{statistic}"
+        for span in ("device", "device_network", "device_coder", "server", "server_coder", "server_network")
+        for statistic in ("p50", "p50_low", "p50_high", "p95")
+    ),
+    "latency_repeats", "latency_threads",
+)  # fmt: skip
+FIELDS = _FIRST_FIELDS + LATER_FIELDS
 
 
 def record_path(output: str | Path, task: str, method: str, run_id: str) -> Path:
@@ -45,7 +56,11 @@ def write_record(path: Path, record: dict[str, Any]) -> None:
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """Reads one record; raises `DataError` if it is damaged or of another schema."""
+    """Reads one record, with null for fields that it is too old to have.
+
+    Raises:
+        DataError: damaged or of another schema.
+    """
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
         found = record["schema_version"]
@@ -55,7 +70,10 @@ def read_record(path: Path) -> dict[str, Any]:
         raise DataError(
             f"record {path} has schema version {found} instead of {SCHEMA_VERSION}; measure the point again"
         )
-    return record
+    missing = sorted(set(_FIRST_FIELDS) - record.keys())
+    if missing:
+        raise DataError(f"record {path} lacks {', '.join(missing)}; delete it to measure the point again")
+    return {**dict.fromkeys(LATER_FIELDS), **record}
 
 
 def load_records(path: str | Path) -> pd.DataFrame:

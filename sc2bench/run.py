@@ -15,7 +15,7 @@ from accelerate.utils import DataLoaderConfiguration, send_to_device, set_seed
 from sc2bench import processes
 from sc2bench.config import compose, from_resolved
 from sc2bench.errors import CheckpointError, ConfigError
-from sc2bench.evaluation import Measurement, evaluate_all, measure_cost
+from sc2bench.evaluation import LATENCY_IMAGES, Measurement, evaluate_all, measure_cost, measure_latency
 from sc2bench.experiment import FINAL_CONFIG, FINAL_WEIGHTS, HISTORY, Run
 from sc2bench.files import write_json
 from sc2bench.memory import keep_memory
@@ -183,11 +183,14 @@ def _run_group(runs: list[Run], confirm: Callable[[Run], None], work: Work) -> N
         estimate=first.evaluation.estimate,
         on_samples=lambda samples: work.advance(EVALUATION_WORK * samples * processes.count()),
     )
-    image = send_to_device(dataset.sample(1), accelerator.device)
+    images = send_to_device(dataset.sample(LATENCY_IMAGES), accelerator.device)
+    repeats, threads = first.evaluation.latency_repeats, first.evaluation.threads
     for run, model, measurement in zip(runs, models, measured, strict=True):
 
         def write(run: Run = run, model: SplitModel = model, measurement: Measurement = measurement) -> None:
-            record = _record(run, model, measurement, measure_cost(model, image))
+            cost = measure_cost(model, images[:1])
+            cost |= measure_latency(model, images, repeats=repeats, threads=threads)
+            record = _record(run, model, measurement, cost)
             confirm(run)
             write_record(run.record_path, record)
 

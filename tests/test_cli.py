@@ -82,9 +82,12 @@ def test_list_names_what_there_is(capsys):
         (
             ["list", "method"],
             "method: channel_reduction, end_to_end, entropic_student, entropy_bottleneck, feature_codec, input_codec, "
-            "neural_input_codec, teacher\n",
+            "multi_task, neural_input_codec, teacher\n",
         ),
-        (["suite", "list"], "embedded\npaper\nquickstart\n"),
+        (
+            ["suite", "list"],
+            "embedded\nembedded_detection\nembedded_multi_task\nembedded_segmentation\npaper\nquickstart\n",
+        ),
     ):
         with pytest.raises(SystemExit):
             app(arguments)

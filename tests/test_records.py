@@ -1,11 +1,20 @@
 import json
+from pathlib import Path
 
 import pytest
 
 import sc2bench
 from sc2bench.config import compose
 from sc2bench.errors import DataError, OutputError
-from sc2bench.records import FIELDS, ensure_writable, environment, load_records, write_record
+from sc2bench.records import (
+    FIELDS,
+    LATER_FIELDS,
+    ensure_writable,
+    environment,
+    load_records,
+    read_record,
+    write_record,
+)
 from sc2bench.run import Run, run_all
 
 
@@ -47,6 +56,23 @@ def test_existing_record_is_skipped_unless_forced(record_file, tiny):
 def test_incomplete_records_are_not_written(tmp_path):
     with pytest.raises(ValueError, match="these differ"):
         write_record(tmp_path / "a.json", {"schema_version": 1})
+
+
+def test_older_records_have_null_where_fields_came_later(record_file):
+    record = json.loads(record_file.read_text())
+    old = {name: value for name, value in record.items() if name not in LATER_FIELDS}
+    record_file.write_text(json.dumps(old))
+    assert read_record(record_file) == {**old, **dict.fromkeys(LATER_FIELDS)}
+    del old["bytes_mean"]
+    record_file.write_text(json.dumps(old))
+    with pytest.raises(DataError, match="lacks bytes_mean; delete it"):
+        read_record(record_file)
+
+
+def test_the_measured_points_can_still_be_read():
+    frame = load_records(Path(__file__).parent.parent / "results/embedded")
+    assert len(frame) > 50
+    assert set(FIELDS) <= set(frame)
 
 
 @pytest.mark.parametrize("content", ["{", "[]", "{}", '{"schema_version": 99}'])

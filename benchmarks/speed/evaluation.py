@@ -34,7 +34,7 @@ class Kept(Accuracy):
         super().__init__(len(CLASSES))
         self.predictions: list[torch.Tensor] = []
 
-    def update(self, predictions: torch.Tensor, targets: torch.Tensor) -> None:
+    def update(self, predictions: Any, targets: Any) -> None:
         """Adds logits (N, classes) and class indices (N,)."""
         super().update(predictions, targets)
         self.predictions.append(predictions)

@@ -128,7 +128,11 @@ def report(
     ] = None,
     device_budget: Annotated[list[float] | None, typer.Option(min=0, help="likewise, of the device's cost")] = None,
     cost: Annotated[
-        str, typer.Option(help="the device's cost: device_macs, device_params or device_param_bits")
+        str,
+        typer.Option(
+            help="the device's cost: device_macs, device_params, device_param_bits, device_peak_activation_bytes or "
+            "device_ms_p50"
+        ),
     ] = "device_macs",
     html: Annotated[bool, typer.Option("--html", help="also write explorer.html, to look around in")] = False,
 ) -> None:

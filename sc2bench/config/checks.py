@@ -30,6 +30,8 @@ def check(config: RunConfig) -> None:
     _one_of("evaluation.server_precision", config.evaluation.server_precision, ("fp32", "bf16"))
     _at_least("evaluation.batch_size", config.evaluation.batch_size, 1)
     _at_least("evaluation.samples", config.evaluation.samples, 1)
+    _at_least("evaluation.latency_repeats", config.evaluation.latency_repeats, 0)
+    _at_least("evaluation.threads", config.evaluation.threads, 1)
     _one_of("evaluation.coco_backend", config.evaluation.coco_backend, COCO_BACKENDS)
     _at_least("workers", config.workers, 0)
     if not 0 <= config.seed < MAX_SEED:

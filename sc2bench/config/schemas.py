@@ -81,6 +81,8 @@ class EvaluationConfig:
     `server_precision`: "fp32", or "bf16" for a server half that computes its convolutions and matrix products in
     bfloat16, which is faster where the processor has it. Bytes don't depend on it, predictions do a little.
     `estimate`: whether the prior's estimate of the bits is measured, too, for which the encoder runs a second time.
+    `latency_repeats`: how often each half is timed on single images, fewer if that takes long; 0: not at all.
+    `threads`: of PyTorch's operators while it is timed; one stands for a weak device.
     """
 
     split: str = "test"
@@ -90,6 +92,8 @@ class EvaluationConfig:
     coco_backend: str = "pycocotools"
     server_precision: str = "fp32"
     estimate: bool = True
+    latency_repeats: int = 50
+    threads: int = 1
 
 
 @dataclass

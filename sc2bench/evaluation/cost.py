@@ -1,47 +1,68 @@
-"""What each half costs: parameters and multiply-accumulates."""
+"""What each half costs: weights, multiply-accumulates, and memory for activations."""
 
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from sc2bench.methods import SplitModel
 from sc2bench.packet import Packet
+from sc2bench.state import unique_state
 from sc2bench.teachers import Images
+
+_BYTE_BITS = 8
 
 
 @torch.inference_mode()
 def measure_cost(model: SplitModel, image: Images) -> dict[str, Any]:
-    """Counts parameters and MACs of the two halves.
+    """Counts weights, MACs and memory of the two halves.
 
-    A MAC is half a floating-point operation of PyTorch's flop counter, which counts matrix products and convolutions.
-    Coding symbols and images is no matrix product and is not in it.
+    Parameters are those of the modules of a half, each once; a module that both halves have, such as a prior, counts
+    in both. The bits of the weights go by the type that each one is stored in, see `weight_bits`.
+
+    A MAC is half a floating-point operation of PyTorch's flop counter, which counts matrix products and convolutions:
+    a convolution has C_in / groups x K x K MACs an output, without its bias. Normalization, activation functions,
+    pooling, and coding symbols and images are no matrix products and are not in it.
+
+    The peak of the activations is the most bytes that tensors take at any moment while a half works on the image, see
+    `peak_bytes`. What image codecs need inside of their libraries is not in it.
 
     Args:
         model: on any device.
         image: one image, uint8, in a batch of its own, on the same device.
     """
     packets: list[Packet] = []
+    halves: dict[str, tuple[nn.Module, Callable[[], object]]] = {
+        "device": (model.device, lambda: packets.extend(model.encode(image))),
+        "server": (model.server, lambda: model.decode(packets[:1])),
+    }
+    costs: dict[str, Any] = {}
+    for name, (half, run) in halves.items():
+        with _frozen(model):
+            costs[f"{name}_macs"] = count_macs(run)
+        costs[f"{name}_params"] = sum(parameter.numel() for parameter in half.parameters())
+        costs[f"{name}_param_bits"] = weight_bits(half)
+        costs[f"{name}_peak_activation_bytes"] = peak_bytes(run, without=[*_state(model), *image])
+    return costs
+
+
+@contextmanager
+def _frozen(model: nn.Module) -> Iterator[None]:
+    """The flop counter follows gradients of parameters, which don't exist in inference mode."""
     learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    # The flop counter follows gradients of parameters, which don't exist in inference mode.
     for parameter in learning:
         parameter.requires_grad_(False)
-    device_macs = count_macs(lambda: packets.extend(model.encode(image)))
-    server_macs = count_macs(lambda: model.decode(packets))
-    for parameter in learning:
-        parameter.requires_grad_(True)
-    return {
-        "device_params": _parameters(model.device),
-        "device_macs": device_macs,
-        "server_params": _parameters(model.server),
-        "server_macs": server_macs,
-    }
-
-
-def _parameters(half: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in half.parameters())
+    try:
+        yield
+    finally:
+        for parameter in learning:
+            parameter.requires_grad_(True)
 
 
 def count_macs(run: Callable[[], object]) -> int:
@@ -49,3 +70,88 @@ def count_macs(run: Callable[[], object]) -> int:
     with FlopCounterMode(display=False) as counter:
         run()
     return counter.get_total_flops() // 2
+
+
+def weight_bits(half: nn.Module) -> int:
+    """Bits of all numbers that a half must be given to work.
+
+    These are the floating-point tensors of its state dict, each once and in its own type: parameters, and with them
+    what normalization layers have learned (their means and variances) and the few constants of entropy models. Integer
+    tables of priors are not counted, for they follow from the parameters.
+
+    >>> weight_bits(nn.BatchNorm1d(3).half())
+    192
+    """
+    weights = [tensor for tensor in unique_state(half).values() if tensor.is_floating_point()]
+    return sum(tensor.numel() * tensor.element_size() * _BYTE_BITS for tensor in weights)
+
+
+def peak_bytes(run: Callable[[], object], without: Iterable[Tensor]) -> int:
+    """The most bytes that tensors take at any moment of one call of `run`.
+
+    On a CUDA device by PyTorch's allocator, beyond what was allocated before. Elsewhere by the storages of all tensors
+    that go into PyTorch's operators or come out of them, each from then until it is freed; views share a storage. What
+    an operator takes inside of itself and gives back before it ends is then not seen.
+
+    Args:
+        run: what is measured.
+        without: tensors that are not counted, such as weights.
+    """
+    without = list(without)
+    places = {tensor.device for tensor in without if tensor.is_cuda}
+    if places:
+        (place,) = places
+        torch.cuda.synchronize(place)
+        before = torch.cuda.memory_allocated(place)
+        torch.cuda.reset_peak_memory_stats(place)
+        run()
+        torch.cuda.synchronize(place)
+        return torch.cuda.max_memory_allocated(place) - before
+    with _LiveStorages(without) as live:
+        run()
+    return live.peak
+
+
+class _LiveStorages(TorchDispatchMode):
+    """Adds up the storages that live while operators run, and keeps the largest sum."""
+
+    def __init__(self, without: Iterable[Tensor]):
+        super().__init__()
+        self.peak = 0
+        self._now = 0
+        self._known = {_address(tensor) for tensor in without}
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        self._see((args, kwargs))
+        result = func(*args, **(kwargs or {}))
+        self._see(result)
+        return result
+
+    def _see(self, values: Any) -> None:
+        for tensor in tree_leaves(values):
+            # Tensors that compute shapes alone take nothing.
+            if not isinstance(tensor, Tensor) or tensor.is_meta:
+                continue
+            address = _address(tensor)
+            if address in self._known:
+                continue
+            storage = tensor.untyped_storage()
+            self._known.add(address)
+            self._now += storage.nbytes()
+            self.peak = max(self.peak, self._now)
+            weakref.finalize(storage, self._forget, address, storage.nbytes())
+
+    def _forget(self, address: int, size: int) -> None:
+        self._known.discard(address)
+        self._now -= size
+
+
+def _address(tensor: Tensor) -> int:
+    """What tells storages that exist at the same time apart."""
+    return tensor.untyped_storage()._cdata
+
+
+def _state(model: nn.Module) -> list[Tensor]:
+    return [*model.parameters(), *model.buffers()]

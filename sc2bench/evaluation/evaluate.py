@@ -1,6 +1,5 @@
 """Rate and quality over a data set: every sample is coded to bytes, and predicted from those bytes alone."""
 
-import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from accelerate.utils import convert_to_fp32, send_to_device
 
 from sc2bench import processes
 from sc2bench.data import ImageSet
+from sc2bench.evaluation.clock import now
 from sc2bench.methods import SplitModel
 from sc2bench.packet import Packet, SessionHeader
 from sc2bench.processes import ProcessError
@@ -81,12 +81,12 @@ class _Tally:
     decode_seconds: float = 0.0
 
     def add(self, images: Images, targets: Any) -> None:
-        started = _now(images)
+        started = now(images)
         packets = self.model.encode(images)
         sent = [packet.to_bytes(self.session) for packet in packets]
-        encoded = _now(images)
+        encoded = now(images)
         predictions = self._predict([Packet.from_bytes(data, self.session) for data in sent], images[0].device)
-        self.decode_seconds += _now(images) - encoded
+        self.decode_seconds += now(images) - encoded
         self.encode_seconds += encoded - started
         self.metric.update(predictions, targets)
         sizes = [packet.sizes(self.session) for packet in packets]
@@ -180,9 +180,3 @@ def _common(session: SessionHeader) -> SessionHeader:
     if len(set(processes.gather(session.to_bytes()))) > 1:
         raise ProcessError("the processes have models of different weights or tables, so they can't measure together")
     return session
-
-
-def _now(images: Images) -> float:
-    if images[0].is_cuda:
-        torch.cuda.synchronize(images[0].device)
-    return time.perf_counter()

@@ -26,29 +26,50 @@ ImageShape = tuple[int, int, int]
 
 
 class DeviceHalf(nn.Module):
-    """What runs on the device."""
+    """What runs on the device: first the network, then the coder. Both are steps of their own, so each can be timed."""
 
-    @abstractmethod
     def encode(self, images: Tensor) -> list[Packet]:
         """Turns uint8 images of one size (N, C, H, W) into one packet a sample, in order."""
+        return self.code(self.analyze(images))
+
+    @abstractmethod
+    def analyze(self, images: Tensor) -> Tensor:
+        """Turns uint8 images of one size (N, C, H, W) into what is coded, (N, ...)."""
+
+    @abstractmethod
+    def code(self, values: Tensor) -> list[Packet]:
+        """Codes what `analyze` gives to one packet a sample, in order."""
 
 
 class ServerHalf(nn.Module):
-    """What runs on the server."""
+    """What runs on the server: first the coder, then the network."""
+
+    def decode(self, packets: Sequence[Packet], image_shape: ImageShape) -> Any:
+        """Turns packets of images of one shape into predictions; see `read` and `predict`."""
+        return self.predict(self.read(packets, image_shape), image_shape)
 
     @abstractmethod
-    def decode(self, packets: Sequence[Packet], image_shape: ImageShape) -> Any:
-        """Turns packets of images of one shape into predictions.
+    def read(self, packets: Sequence[Packet], image_shape: ImageShape) -> Tensor:
+        """Turns packets of images of one shape into what they carry, (N, ...).
 
         Args:
             packets: of N images.
             image_shape: (C, H, W) of each of them.
 
-        Returns:
-            N predictions as the teacher's head gives them finally: for classification logits (N, classes).
-
         Raises:
             PacketError: for packets that can't be decoded.
+        """
+
+    @abstractmethod
+    def predict(self, values: Tensor, image_shape: ImageShape) -> Any:
+        """Turns what `read` gives into predictions.
+
+        Args:
+            values: (N, ...).
+            image_shape: (C, H, W) of each of the N images.
+
+        Returns:
+            N predictions as the teacher's head gives them finally: for classification logits (N, classes).
         """
 
 

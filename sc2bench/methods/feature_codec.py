@@ -17,6 +17,7 @@ from torch import Tensor
 from sc2bench.chain import Chain, cut
 from sc2bench.codecs.base import ImageCodec
 from sc2bench.config import MethodConfig, RunConfig
+from sc2bench.entropy import Shape
 from sc2bench.errors import ConfigError, nearest
 from sc2bench.methods.base import (
     DeviceHalf,
@@ -122,7 +123,11 @@ class Tilings:
 
     def __call__(self, image_shape: ImageShape) -> Tiling:
         """The tiling of the features of an image of (C, H, W)."""
-        return Tiling(self.shape(image_shape), self.per_channel)
+        return self.of(self.shape(image_shape))
+
+    def of(self, shape: Shape) -> Tiling:
+        """The tiling of one sample's features in `shape`."""
+        return Tiling(shape, self.per_channel)
 
 
 class FeatureCodecDevice(DeviceHalf):
@@ -142,11 +147,14 @@ class FeatureCodecDevice(DeviceHalf):
         self.codec = codec
         self.tilings = tilings
 
-    def encode(self, images: Tensor) -> list[Packet]:
-        """Codes the features of uint8 images (N, C, H, W)."""
-        tiling = self.tilings(_shape(images))
-        features = self.head(self.preprocess(images)).float().cpu().numpy()
-        tiled = [tiling.to_image(sample) for sample in features]
+    def analyze(self, images: Tensor) -> Tensor:
+        """The features of uint8 images (N, C, H, W)."""
+        return self.head(self.preprocess(images)).float()
+
+    def code(self, values: Tensor) -> list[Packet]:
+        """Tiles features and codes them as images."""
+        tiling = self.tilings.of(tuple(values.shape[1:]))
+        tiled = [tiling.to_image(sample) for sample in values.cpu().numpy()]
         coded = self.codec.encode(np.stack([image for image, _ in tiled]))
         return [Packet(data, ranges) for data, (_, ranges) in zip(coded, tiled, strict=True)]
 
@@ -181,15 +189,18 @@ class FeatureCodecServer(ServerHalf):
         last, outputs = self.tail.outputs(features, {*wanted, *self.head.needs})
         return self.head(last, {**outputs, self.after: features}, frame), only(outputs, wanted)
 
-    def decode(self, packets: Sequence[Packet], image_shape: ImageShape) -> Any:
-        """Turns coded features into predictions."""
+    def read(self, packets: Sequence[Packet], image_shape: ImageShape) -> Tensor:
+        """Decodes the features."""
         tiling = self.tilings(image_shape)
         images = self.codec.decode([packet.payload for packet in packets], tiling.image_shape)
         features = [tiling.to_features(image, p.side_info) for image, p in zip(images, packets, strict=True)]
         shape = self.tilings.shape(image_shape)
-        stacked = torch.from_numpy(np.stack(features)).reshape(len(packets), *shape).to(self._place.device)
-        frame = self.sizing.frame([image_shape[1:]] * len(packets))
-        return final(self(stacked, frame)[0])
+        return torch.from_numpy(np.stack(features)).reshape(len(packets), *shape).to(self._place.device)
+
+    def predict(self, values: Tensor, image_shape: ImageShape) -> Any:
+        """Turns features into predictions."""
+        frame = self.sizing.frame([image_shape[1:]] * len(values))
+        return final(self(values, frame)[0])
 
 
 @METHODS.register("feature_codec")
@@ -239,8 +250,3 @@ class FeatureCodec(SplitModel):
     def variant(self) -> dict[str, str]:
         """The codec's name, and what it was told to do differently from its defaults."""
         return {**self.device.codec.variant, "codec": self.device.codec.name}
-
-
-def _shape(images: Tensor) -> ImageShape:
-    channels, height, width = images.shape[1:]
-    return channels, height, width

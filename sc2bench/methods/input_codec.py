@@ -34,9 +34,13 @@ class InputCodecDevice(DeviceHalf):
         super().__init__()
         self.codec = codec
 
-    def encode(self, images: Tensor) -> list[Packet]:
+    def analyze(self, images: Tensor) -> Tensor:
+        """The images themselves: there is no network."""
+        return images
+
+    def code(self, values: Tensor) -> list[Packet]:
         """Turns uint8 images (N, C, H, W) into coded images."""
-        return [Packet(data) for data in self.codec.encode(images.cpu().numpy())]
+        return [Packet(data) for data in self.codec.encode(values.cpu().numpy())]
 
 
 class InputCodecServer(ServerHalf):
@@ -52,13 +56,14 @@ class InputCodecServer(ServerHalf):
         self.codec = codec
         self.teacher = teacher
 
-    def decode(self, packets: Sequence[Packet], image_shape: ImageShape) -> Any:
-        """Turns coded images into the teacher's predictions."""
-        return self.teacher(self.received(packets, image_shape).to(self.teacher.preprocess.mean.device))
+    def read(self, packets: Sequence[Packet], image_shape: ImageShape) -> Tensor:
+        """Decodes the images, uint8 (N, C, H, W)."""
+        images = torch.from_numpy(self.codec.decode([packet.payload for packet in packets], image_shape))
+        return images.to(self.teacher.preprocess.mean.device)
 
-    def received(self, packets: Sequence[Packet], image_shape: ImageShape) -> Tensor:
-        """Decodes the images of one shape, uint8 (N, C, H, W); raises `PacketError`."""
-        return torch.from_numpy(self.codec.decode([packet.payload for packet in packets], image_shape))
+    def predict(self, values: Tensor, image_shape: ImageShape) -> Any:
+        """The teacher's predictions."""
+        return self.teacher(values)
 
 
 @METHODS.register("input_codec")
@@ -84,7 +89,7 @@ class InputCodec(SplitModel):
 
     def decode_images(self, packets: Sequence[Packet]) -> list[Tensor] | None:
         """The decoded images, uint8 (C, H, W) each."""
-        return list(self._on_server(self.server.received, packets))
+        return list(self._on_server(self.server.read, packets))
 
     @property
     def session(self) -> SessionHeader:

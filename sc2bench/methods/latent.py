@@ -47,9 +47,13 @@ class LatentDevice(DeviceHalf):
         """Takes uint8 images; returns latents, float (N, B, ...)."""
         return self.encoder(self.preprocess(images))
 
-    def encode(self, images: Tensor) -> list[Packet]:
-        """Codes the quantized latents of uint8 images (N, C, H, W)."""
-        return [Packet(coded.payload, coded.side_info) for coded in self.prior.compress(self(images))]
+    def analyze(self, images: Tensor) -> Tensor:
+        """The latents of uint8 images (N, C, H, W)."""
+        return self(images)
+
+    def code(self, values: Tensor) -> list[Packet]:
+        """Quantizes latents and codes them; what a prior computes for that, such as side latents, belongs to it."""
+        return [Packet(coded.payload, coded.side_info) for coded in self.prior.compress(values)]
 
     def symbol_shapes(self) -> SymbolShapes:
         """What gives the shapes of an image's symbols, for the server."""
@@ -96,11 +100,7 @@ class LatentServer(ServerHalf):
         outputs[self.after] = decoded
         return self.head(last, outputs, frame), only(outputs, features)
 
-    def decode(self, packets: Sequence[Packet], image_shape: ImageShape) -> Any:
-        """Turns packets into final predictions."""
-        return self.predict(self.latents(packets, image_shape), image_shape)
-
-    def latents(self, packets: Sequence[Packet], image_shape: ImageShape) -> Tensor:
+    def read(self, packets: Sequence[Packet], image_shape: ImageShape) -> Tensor:
         """Turns packets of images of one shape into quantized latents; raises `PacketError`."""
         coded = [Coded(packet.payload, packet.side_info) for packet in packets]
         try:
@@ -109,10 +109,10 @@ class LatentServer(ServerHalf):
             raise PacketError(str(error)) from error
         return latents.contiguous(memory_format=torch.channels_last) if latents.ndim == 4 else latents
 
-    def predict(self, latents: Tensor, image_shape: ImageShape) -> Any:
+    def predict(self, values: Tensor, image_shape: ImageShape) -> Any:
         """Turns quantized latents (N, B, ...) of images of one shape into final predictions."""
-        frame = self.sizing.frame([image_shape[1:]] * len(latents))
-        return final(self(latents, frame)[0])
+        frame = self.sizing.frame([image_shape[1:]] * len(values))
+        return final(self(values, frame)[0])
 
 
 class LatentModel(SplitModel):

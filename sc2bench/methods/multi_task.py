@@ -48,10 +48,13 @@ class ManyTails(ServerHalf):
         first: LatentServer = next(iter(self.tails.values()))
         return first
 
-    def decode(self, packets: Sequence[Packet], image_shape: ImageShape) -> list[dict[str, Any]]:
+    def read(self, packets: Sequence[Packet], image_shape: ImageShape) -> Tensor:
+        """The quantized latents, which are those of all tasks."""
+        return self._first.read(packets, image_shape)
+
+    def predict(self, values: Tensor, image_shape: ImageShape) -> list[dict[str, Any]]:
         """The predictions of each image by the name of the task."""
-        latents = self._first.latents(packets, image_shape)
-        predictions = {name: tail.predict(latents, image_shape) for name, tail in self.tails.items()}
+        predictions = {name: tail.predict(values, image_shape) for name, tail in self.tails.items()}
         return [dict(zip(predictions, sample, strict=True)) for sample in zip(*predictions.values(), strict=True)]
 
 

@@ -100,7 +100,7 @@ class NeuralServer(LatentServer):
     def received(self, packets: Sequence[Packet], image_shape: ImageShape) -> list[Tensor]:
         """Decodes the images of one shape, uint8 (C, H, W) each; raises `PacketError`."""
         frame = self.sizing.frame([image_shape[1:]] * len(packets))
-        return [image.to(torch.uint8) for image in self.images(self.latents(packets, image_shape), frame)]
+        return [image.to(torch.uint8) for image in self.images(self.read(packets, image_shape), frame)]
 
     def images(self, latents: Tensor, frame: Frame) -> Images:
         """Decodes images to 0..255: gives grey back where it was, and crops; rounds outside of training."""

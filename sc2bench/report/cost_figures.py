@@ -100,7 +100,7 @@ def rate_cost_quality_figure(records: pd.DataFrame, metric: str, cost: str, show
         low = _set_quality_axis(axes, drawn, lines, metric)
         rates = np.concatenate([curve.rate[curve.quality >= low] for curve in drawn])
         set_rate_axis(axes, rates.min(), rates.max(), figure.get_figwidth() * 72 - LABELS_POINTS, TYPE_SIZE)
-        what, nothing = f"Area: {quantity(cost).short}", bool((costs == 0).any())
+        what, nothing = f"Area: {quantity(cost).head}", bool((costs == 0).any())
         _add_area_legend(figure, areas, what, _missing(cost, without), nothing=nothing)
         return figure
 

@@ -42,10 +42,21 @@ METRICS = {
     "map": Quantity("mAP", "mAP", "%", "higher"),
     "miou": Quantity("mIoU", "mIoU", "%", "higher"),
 }
+_SPANS = {
+    "device": "Device time",
+    "device_network": "Device network time",
+    "device_coder": "Device coder time",
+    "server": "Server time",
+    "server_coder": "Server coder time",
+    "server_network": "Server network time",
+}
+_STATISTICS = {"p50": "", "p50_low": ", from", "p50_high": ", to", "p95": ", 95th percentile"}
 COSTS = {
     "device_macs": Quantity("Device MACs", "Device MACs", "", "lower"),
     "device_params": Quantity("Device parameters", "Device params", "", "lower"),
     "device_param_bits": Quantity("Device parameters", "Device param bits", "bits", "lower"),
+    "device_peak_activation_bytes": Quantity("Device activations, peak", "Device peak bytes", "bytes", "lower"),
+    "device_ms_p50": Quantity("Device time", "Device time", "ms", "lower"),
 }
 _OTHERS = {
     "rate": Quantity("Rate knob", "Value"),
@@ -58,13 +69,23 @@ _OTHERS = {
     "session_bytes": Quantity("Session header", "Session", "bytes, sent once", "lower"),
     "estimated_bits_mean": Quantity("Estimated rate", "Estimated bits", "bits per image", "lower"),
     "server_params": Quantity("Server parameters", "Server params", "", "lower"),
+    "server_param_bits": Quantity("Server parameters", "Server param bits", "bits", "lower"),
+    "server_peak_activation_bytes": Quantity("Server activations, peak", "Server peak bytes", "bytes", "lower"),
     "server_macs": Quantity("Server MACs", "Server MACs", "", "lower"),
     "encode_ms": Quantity("Encoding time", "Encode", "ms", "lower"),
     "decode_ms": Quantity("Decoding time", "Decode", "ms", "lower"),
+    "latency_repeats": Quantity("Repetitions of times", "Repeats"),
+    "latency_threads": Quantity("Threads of times", "Threads"),
     "samples": Quantity("Samples", "Samples"),
     "seed": Quantity("Seed", "Seed"),
 }
-QUANTITIES = METRICS | COSTS | _OTHERS
+# Of single images: the median with its confidence interval, and the slow ones.
+_TIMES = {
+    f"{span}_ms_{statistic}": Quantity(f"{label}{which}", f"{label}{which}", "ms", "lower")
+    for span, label in _SPANS.items()
+    for statistic, which in _STATISTICS.items()
+}
+QUANTITIES = _TIMES | METRICS | COSTS | _OTHERS
 # The metric that a task's models are compared by.
 MAIN_METRICS = {"image_classification": "top1", "object_detection": "map", "semantic_segmentation": "miou"}
 # Its records have the qualities of several tasks.

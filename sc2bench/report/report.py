@@ -6,12 +6,13 @@
         <figure>.png, .pdf        rate and quality, as the suite names them; rate_accuracy if it names none
         cost_accuracy.png, .pdf        the device's cost and quality, of the main figure's curves, if they have a cost
         rate_cost_accuracy.png, .pdf   all three, likewise
+        link_latency.png, .pdf         bandwidth and end-to-end latency, of the same curves, if single images were timed
         explorer.html             all points, to look around in; only on demand
         <task>/<method>/*.json    the records
 
 A suite of several tasks or data sets has all this, but for the records, in a folder for each of them (see `groups`).
 The tables are `curves`, `bjontegaard` and `equal_quality` (if there is an anchor), `budget_bytes`, `budget_joint`,
-`rate_parts` and `points`.
+`rate_parts`, `link_latency`, `link_fastest` and `link_crossovers` (if single images were timed) and `points`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,6 +28,9 @@ from sc2bench.report.document import document
 from sc2bench.report.explorer import explorer_page
 from sc2bench.report.figures import rate_quality_figure
 from sc2bench.report.layout import write_figure
+from sc2bench.report.link import has_times
+from sc2bench.report.link_figure import link_figure
+from sc2bench.report.link_tables import link_tables
 from sc2bench.report.published import points_for_figure
 from sc2bench.report.quantities import COSTS
 from sc2bench.report.rate_parts import rate_parts_table
@@ -85,9 +89,12 @@ def write_report(
         published = None
     groups = curves(records)
     tables, notes = _tables(records, metric, anchor, cost, budgets, device_budgets) if groups else ([], [])
+    linked = link_tables(records, metric) if has_times(records) else []
+    # The crossovers of all pairs are, like the points, too many for the document's common part.
+    tables, apart = [*tables, *linked[:-1]], [*linked[-1:], points_table(records, metric)]
     written = [folder / "table.md"]
     write_text(written[0], document(records, title, metric, tables, notes, published))
-    for table in [*tables, points_table(records, metric)]:
+    for table in [*tables, *apart]:
         written += table.write(folder / "tables", f"tab:{label or folder.name}-{table.name.replace('_', '-')}")
     plan = {name: [label for label in labels if label in groups] for name, labels in (figures or {}).items()}
     plan = plan or {FIGURE: list(groups)}
@@ -100,6 +107,8 @@ def write_report(
         for name, draw in (("cost_accuracy", cost_quality_figure), ("rate_cost_accuracy", rate_cost_quality_figure)):
             figure = draw(records, metric, cost, plan[main])
             written += [] if figure is None else write_figure(figure, folder / name)
+        if has_times(records):
+            written += write_figure(link_figure(records, metric, plan[main]), folder / "link_latency")
     if html:
         page = folder / "explorer.html"
         write_text(page, explorer_page(records, title, metric))
