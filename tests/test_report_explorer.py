@@ -12,7 +12,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import Select
 
-from sc2bench.records import load_records
+from sc2bench.records import load_records, read_record
 from sc2bench.report import explorer_page
 from sc2bench.report.style import first_records, looks
 from sc2bench.report.tables import curves
@@ -129,7 +129,7 @@ def test_a_click_shows_the_record_as_it_is_in_its_file(browser, records):
     first = records.query("codec == 'avif'").sort_values("bytes_mean").iloc[0]
     assert not browser.find_element(By.ID, "panel").is_displayed()
     centre(browser, "input_codec, avif", 0).click()
-    assert json.loads(shown(browser, "json")) == json.loads(Path(first["path"]).read_text())
+    assert json.loads(shown(browser, "json")) == read_record(Path(first["path"]))
     assert shown(browser, "panel-title") == f"input_codec, avif, fashion_resnet, quality {first['rate']:g}"
     browser.find_element(By.ID, "close").click()
     assert not browser.find_element(By.ID, "panel").is_displayed()

@@ -68,8 +68,19 @@ def test_tiny_suite_from_data_to_figure(suite_file, tiny, tmp_path):
     assert times == {path: path.stat().st_mtime_ns for path in folder.rglob("*.json")}
 
 
-FIGURES = ("rate_accuracy", "cost_accuracy", "rate_cost_accuracy")
-TABLES = ("curves", "bjontegaard", "equal_quality", "budget_bytes", "budget_joint", "rate_parts", "points")
+FIGURES = ("rate_accuracy", "cost_accuracy", "rate_cost_accuracy", "link_latency")
+TABLES = (
+    "curves",
+    "bjontegaard",
+    "equal_quality",
+    "budget_bytes",
+    "budget_joint",
+    "rate_parts",
+    "link_latency",
+    "link_fastest",
+    "link_crossovers",
+    "points",
+)
 REPORT = (
     "table.md",
     *(f"tables/{name}.{suffix}" for name in TABLES for suffix in ("csv", "tex")),

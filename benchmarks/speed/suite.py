@@ -22,7 +22,7 @@ from measure import Times, environment, table
 CODEC = "webp"
 QUALITIES = (1, 5, 10, 20, 30, 40, 50, 65, 80, 95)
 # What differs from one measurement of the same point to the next.
-_VARYING = ("encode_ms", "decode_ms", "environment", "config")
+_VARYING = ("latency_repeats", "environment", "config")
 
 
 def command(arguments: Sequence[str], times: Times) -> tuple[float, float]:
@@ -75,7 +75,8 @@ def measured(folder: Path) -> dict[str, Any]:
     for path in sorted((folder / "results").rglob("*.json")):
         record = json.loads(path.read_text(encoding="utf-8"))
         if record.get("config_hash"):
-            records[path.name] = {key: value for key, value in record.items() if key not in _VARYING}
+            kept = [key for key in record if key not in _VARYING and "_ms" not in key]
+            records[path.name] = {key: record[key] for key in kept}
     return records
 
 

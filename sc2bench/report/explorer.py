@@ -40,15 +40,16 @@ def explorer_page(records: pd.DataFrame, title: str, metric: str) -> str:
     groups = {str(label): curve for label, curve in records.groupby("curve", sort=False)}
     styles = looks(first_records(curves(records)), list(groups))
     points = [_point(row) for row in records.to_dict("records")]
+    fields = _fields(points, metric)
     data = {
         "curves": {
             label: _look(styles.get(label, _TEACHER_LOOK)) | {"reference": label not in styles} for label in groups
         },
-        "fields": _fields(points, metric),
+        "fields": fields,
         "points": points,
         "x": "bytes_mean",
         "y": metric,
-        "costs": [name for name in COSTS if name in records],
+        "costs": [name for name in COSTS if name in fields],
     }
     # In a script element only "<" can end it, whatever a record says.
     embedded = json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
