@@ -10,6 +10,7 @@ import sc2bench
 ORDER = [
     "errors",
     "files",
+    "coding",
     "claims",
     "progress",
     "registry",
@@ -28,6 +29,7 @@ ORDER = [
     "tasks",
     "training",
     "evaluation",
+    "exporting",
     "records",
     "report",
     "experiment",

@@ -80,6 +80,7 @@ class EvaluationConfig:
     `coco_backend`: what computes mean average precision, "pycocotools" or "faster_coco_eval".
     `latency_repeats`: how often each half is timed on single images, fewer if that takes long; 0: not at all.
     `threads`: of PyTorch's operators while it is timed; one stands for a weak device.
+    `export`: the device's half is exported as ONNX, where that is possible, to know the size of its file.
     """
 
     split: str = "test"
@@ -89,6 +90,7 @@ class EvaluationConfig:
     coco_backend: str = "pycocotools"
     latency_repeats: int = 50
     threads: int = 1
+    export: bool = False
 
 
 @dataclass
