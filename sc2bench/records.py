@@ -33,7 +33,7 @@ LATER_FIELDS = (
         for span in ("device", "device_network", "device_coder", "server", "server_coder", "server_network")
         for statistic in ("p50", "p50_low", "p50_high", "p95")
     ),
-    "latency_repeats", "latency_threads",
+    "latency_repeats", "latency_threads", "device_export_bytes",
 )  # fmt: skip
 FIELDS = _FIRST_FIELDS + LATER_FIELDS
 

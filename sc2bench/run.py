@@ -126,17 +126,22 @@ def load(checkpoint: str | Path) -> SplitModel:
     Raises:
         CheckpointError: missing, unreadable or of another version.
     """
+    run = trained_run(checkpoint)
+    model = _build(run, run.teacher())
+    weights = Path(checkpoint) / FINAL_WEIGHTS
+    load_state(model, load_tensors(weights), weights)
+    return model
+
+
+def trained_run(checkpoint: str | Path) -> Run:
+    """The experiment that left a folder below `checkpoints/`; raises `CheckpointError` as `load` does."""
     folder = Path(checkpoint)
     try:
-        config = from_resolved(json.loads((folder / FINAL_CONFIG).read_text(encoding="utf-8")))
+        return Run(from_resolved(json.loads((folder / FINAL_CONFIG).read_text(encoding="utf-8"))))
     except (OSError, ValueError) as error:
         raise CheckpointError(
             f"{folder} is no folder of a finished run: {FINAL_CONFIG} can't be read ({error})"
         ) from error
-    run = Run(config)
-    model = _build(run, run.teacher())
-    load_state(model, load_tensors(folder / FINAL_WEIGHTS), folder / FINAL_WEIGHTS)
-    return model
 
 
 def trained_model(run: Run) -> SplitModel:
@@ -190,6 +195,7 @@ def _run_group(runs: list[Run], confirm: Callable[[Run], None], work: Work) -> N
         def write(run: Run = run, model: SplitModel = model, measurement: Measurement = measurement) -> None:
             cost = measure_cost(model, images[:1])
             cost |= measure_latency(model, images, repeats=repeats, threads=threads)
+            cost["device_export_bytes"] = _export_bytes(model) if first.evaluation.export else None
             record = _record(run, model, measurement, cost)
             confirm(run)
             write_record(run.record_path, record)
@@ -260,6 +266,13 @@ def _record(run: Run, model: SplitModel, measurement: Measurement, cost: dict[st
         | {"mixed_precision": _precision(config.mixed_precision), "processes": processes.count()},
         "config": config.resolved(),
     }
+
+
+def _export_bytes(model: SplitModel) -> int | None:
+    # Few experiments want it, and tracing brings large libraries.
+    from sc2bench.exporting.export import graph_bytes
+
+    return graph_bytes(model)
 
 
 def _accelerator(precision: str) -> Accelerator:

@@ -83,6 +83,7 @@ class EvaluationConfig:
     `estimate`: whether the prior's estimate of the bits is measured, too, for which the encoder runs a second time.
     `latency_repeats`: how often each half is timed on single images, fewer if that takes long; 0: not at all.
     `threads`: of PyTorch's operators while it is timed; one stands for a weak device.
+    `export`: the device's half is exported as ONNX, where that is possible, to know the size of its file.
     """
 
     split: str = "test"
@@ -94,6 +95,7 @@ class EvaluationConfig:
     estimate: bool = True
     latency_repeats: int = 50
     threads: int = 1
+    export: bool = False
 
 
 @dataclass

@@ -11,8 +11,8 @@ from compressai.layers import MaskedConv2d
 from torch import Tensor, nn
 from torch.nn import functional
 
+from sc2bench.coding import SymbolDecoder, SymbolEncoder
 from sc2bench.entropy.base import HyperTransforms, bits_of
-from sc2bench.entropy.coder import SymbolDecoder, SymbolEncoder
 from sc2bench.entropy.factorized import FactorizedPrior
 from sc2bench.entropy.hyperprior import Hyperprior, HyperpriorDecoder, compare, in_double
 from sc2bench.registry import PRIORS

@@ -8,9 +8,8 @@ import torch
 from compressai.entropy_models import EntropyBottleneck
 from torch import Tensor
 
+from sc2bench.coding import IntegerTables, SymbolCoder
 from sc2bench.entropy.base import Coded, HyperTransforms, LatentCodec, Shape, bits_of, resize_tables
-from sc2bench.entropy.coder import SymbolCoder
-from sc2bench.entropy.tables import IntegerTables
 from sc2bench.registry import PRIORS
 
 
@@ -66,8 +65,11 @@ class FactorizedPrior(LatentCodec):
 
     def quantize(self, latents: Tensor) -> np.ndarray:
         """Rounds latents, float (N, channels, ...), to symbols, int32 of the same shape, on the host."""
-        symbols = self.model.quantize(latents.float(), "symbols", self._medians(latents.ndim))
-        return symbols.cpu().numpy().astype(np.int32)
+        return self.symbols(latents).cpu().numpy().astype(np.int32)
+
+    def symbols(self, latents: Tensor) -> Tensor:
+        """Rounds latents, float (N, channels, ...), to their distance from the medians."""
+        return self.model.quantize(latents.float(), "symbols", self._medians(latents.ndim))
 
     def dequantize(self, symbols: np.ndarray) -> Tensor:
         """Inverts `quantize` up to rounding; float32 on the prior's device."""

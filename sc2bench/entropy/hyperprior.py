@@ -19,10 +19,9 @@ import torch
 from compressai.entropy_models import GaussianConditional
 from torch import Tensor, nn
 
+from sc2bench.coding import CodingError, IntegerTables, SymbolCoder
 from sc2bench.entropy.base import Coded, HyperTransforms, LatentCodec, LatentDecoder, Shape, bits_of, resize_tables
-from sc2bench.entropy.coder import CodingError, SymbolCoder
 from sc2bench.entropy.factorized import FactorizedPrior
-from sc2bench.entropy.tables import IntegerTables
 from sc2bench.registry import PRIORS
 
 # Standard deviations of the tables, evenly spaced in their logarithm, as in CompressAI's checkpoints.

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sc2bench.coding import CodingError
 from sc2bench.entropy.base import Coded, LatentCodec, Shape
-from sc2bench.entropy.coder import CodingError
 from sc2bench.errors import ConfigError
 
 _DTYPES: dict[int, np.dtype[Any]] = {8: np.dtype(np.uint8), 16: np.dtype(">u2")}

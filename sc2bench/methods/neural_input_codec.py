@@ -55,12 +55,16 @@ class ToUnit(nn.Module):
 
     def forward(self, images: Images) -> Tensor:
         """Takes uint8 images; returns float (N, channels, H', W'), H' and W' those of the largest image."""
-        height, width = (
-            -(-max(sides) // self.stride) * self.stride for sides in zip(*image_sizes(images), strict=True)
-        )
         if isinstance(images, Tensor):
-            return self._padded(images, height, width)
+            # One image tells the size of all, so that a traced graph takes batches of any number.
+            return self._padded(images, *self._sides(images[:1]))
+        height, width = self._sides(images)
         return torch.cat([self._padded(image[None], height, width) for image in images])
+
+    def _sides(self, images: Images) -> tuple[int, int]:
+        largest = (max(sides) for sides in zip(*image_sizes(images), strict=True))
+        height, width = (-(-side // self.stride) * self.stride for side in largest)
+        return height, width
 
     def _padded(self, images: Tensor, height: int, width: int) -> Tensor:
         unit = images.expand(-1, self.channels, -1, -1) / _TOP

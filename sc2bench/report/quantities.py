@@ -74,6 +74,7 @@ _OTHERS = {
     "server_macs": Quantity("Server MACs", "Server MACs", "", "lower"),
     "encode_ms": Quantity("Encoding time", "Encode", "ms", "lower"),
     "decode_ms": Quantity("Decoding time", "Decode", "ms", "lower"),
+    "device_export_bytes": Quantity("Device half as ONNX", "ONNX bytes", "bytes", "lower"),
     "latency_repeats": Quantity("Repetitions of times", "Repeats"),
     "latency_threads": Quantity("Threads of times", "Threads"),
     "samples": Quantity("Samples", "Samples"),

@@ -40,9 +40,10 @@ class Preprocess(nn.Module):
         Images of one size give the same result together as each alone. Others are padded at the right and at the
         bottom, which is for training.
         """
-        height, width = self.frame(images).padded
         if isinstance(images, Tensor):
-            return self._padded(self._scaled(images), height, width)
+            # One image tells the size of all, so that a traced graph takes batches of any number.
+            return self._padded(self._scaled(images), *self.frame(images[:1]).padded)
+        height, width = self.frame(images).padded
         return torch.cat([self._padded(self._scaled(image[None]), height, width) for image in images])
 
     def frame(self, images: Images) -> Frame:

@@ -1,11 +1,14 @@
 """Integer probability tables: what device and server must agree on to the last bit."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from compressai.entropy_models import EntropyModel
 
 from sc2bench.errors import Sc2benchError
+
+if TYPE_CHECKING:
+    from compressai.entropy_models import EntropyModel
 
 
 class EntropyTablesMissing(Sc2benchError):
@@ -32,7 +35,7 @@ class IntegerTables:
     precision: int = 16
 
     @classmethod
-    def of(cls, model: EntropyModel) -> "IntegerTables":
+    def of(cls, model: "EntropyModel") -> "IntegerTables":
         """Takes over the tables of an entropy model of CompressAI.
 
         Raises:

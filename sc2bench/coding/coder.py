@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from constriction import stream
 
-from sc2bench.entropy.tables import IntegerTables
+from sc2bench.coding.tables import IntegerTables
 from sc2bench.errors import Sc2benchError
 
 _WORD_BYTES = 4

@@ -1,0 +1,57 @@
+"""The command that takes a device half out of PyTorch."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from sc2bench.cli.application import app
+from sc2bench.cli.common import Plugins, interruptible
+
+
+@app.command("export")
+def export(
+    checkpoint: Annotated[Path, typer.Argument(help="the folder that a run left below checkpoints/")],
+    out: Annotated[Path, typer.Argument(help="the folder to write")],
+    plugin: Plugins = None,
+    int8: Annotated[bool, typer.Option("--int8", help="also quantize the encoder to 8 bits")] = False,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="measure what is exported beside the model, on test images")
+    ] = False,
+    samples: Annotated[int, typer.Option(min=1, help="test images to compare on")] = 1000,
+) -> None:
+    """Write the device half of a trained model as ONNX, with its tables: it then runs without PyTorch."""
+    from sc2bench.exporting.export import export_device
+    from sc2bench.exporting.int8 import CALIBRATION_IMAGES, quantize_encoder
+    from sc2bench.registry import TASKS, load_plugins
+    from sc2bench.run import load, trained_run
+
+    load_plugins(plugin or [])
+    run = trained_run(checkpoint)
+    model = load(checkpoint)
+    config = run.config
+    origin = {"method": config.method.name, "teacher": config.teacher.name, "rate": config.rate}
+    with interruptible():
+        print(export_device(model, out, {**origin, "training_hash": config.training_hash()}))
+        if int8:
+            print(quantize_encoder(out, run.dataset("validation").sample(CALIBRATION_IMAGES).numpy()))
+        if compare:
+            from sc2bench.exporting.compare import compare as measure
+
+            dataset = run.dataset("test", samples)
+            task = TASKS[config.task.name](dataset, config.evaluation)
+            _show(measure(model, out, dataset, task, batch_size=config.evaluation.batch_size), len(dataset))
+
+
+def _show(rows: list[Any], samples: int) -> None:
+    metrics = list(rows[0].quality)
+    heads = [f"{name} [%]" for name in metrics]
+    table = Table("device half", "bytes", *heads, f"equal packets of {samples}", "other symbols", "ms", "file [bytes]")
+    for row in rows:
+        size = "" if row.graph_bytes is None else f"{row.graph_bytes:,}"
+        quality = [f"{row.quality[name]:.2f}" for name in metrics]
+        same = [f"{row.equal_packets:,}", f"{row.other_symbols:,}"]
+        table.add_row(row.name, f"{row.bytes_mean:.2f}", *quality, *same, f"{row.network_ms:.2f}", size)
+    Console().print(table)

@@ -1,0 +1,13 @@
+"""Integer tables and the coder of symbols: what a device needs beside its network, without PyTorch."""
+
+from sc2bench.coding.coder import CodingError, SymbolCoder, SymbolDecoder, SymbolEncoder
+from sc2bench.coding.tables import EntropyTablesMissing, IntegerTables
+
+__all__ = [
+    "CodingError",
+    "EntropyTablesMissing",
+    "IntegerTables",
+    "SymbolCoder",
+    "SymbolDecoder",
+    "SymbolEncoder",
+]

@@ -1,0 +1,1 @@
+"""Device halves as ONNX, for devices without PyTorch: `runner` needs ONNX Runtime and the coder alone."""

@@ -1,0 +1,72 @@
+"""Static quantization of an exported encoder to 8 bits.
+
+Jacob et al., "Quantization and training of neural networks for efficient integer-arithmetic-only inference", CVPR 2018.
+"""
+
+import logging
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from sc2bench.errors import ConfigError
+from sc2bench.exporting.runner import GRAPH, IMAGES, INT8_GRAPH
+from sc2bench.files import write_atomic
+
+CALIBRATION_IMAGES = 200
+_BATCH = 50
+
+
+def quantize_encoder(folder: Path, images: np.ndarray) -> Path:
+    """Writes the graph whose convolutions have weights and activations of 8 bits beside that of an exported folder.
+
+    Weights have a scale for each channel of their output, activations one scale and zero point, from their ranges on
+    the calibration images. Preprocessing and rounding stay as they are.
+
+    Args:
+        folder: with an exported device half.
+        images: to calibrate with, uint8 (N, C, H, W), none of them of the test split.
+
+    Returns:
+        The path of the graph.
+
+    Raises:
+        ConfigError: ONNX or ONNX Runtime is not installed.
+        OutputError: the graph can't be written.
+    """
+    try:
+        from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
+        from onnxruntime.quantization.shape_inference import quant_pre_process
+    except ImportError as error:
+        raise ConfigError(
+            f"quantization needs ONNX, which can't be imported ({error}); run pip install 'sc2bench[export]'"
+        ) from error
+
+    class Reader(CalibrationDataReader):
+        def __init__(self) -> None:
+            self._batches: Iterator[np.ndarray] = iter(images[i : i + _BATCH] for i in range(0, len(images), _BATCH))
+
+        def get_next(self) -> dict[str, np.ndarray] | None:
+            batch = next(self._batches, None)
+            return None if batch is None else {IMAGES: batch}
+
+    path = folder / INT8_GRAPH
+    # It warns of what was asked for, such as operators that stay in floating point.
+    logging.getLogger().setLevel(logging.ERROR)
+    with tempfile.TemporaryDirectory(prefix="sc2bench-int8-") as temporary:
+        prepared = Path(temporary) / GRAPH
+        quant_pre_process(str(folder / GRAPH), str(prepared), skip_symbolic_shape=True)
+        write_atomic(
+            path,
+            lambda target: quantize_static(
+                str(prepared),
+                str(target),
+                Reader(),
+                op_types_to_quantize=["Conv"],
+                per_channel=True,
+                activation_type=QuantType.QUInt8,
+                weight_type=QuantType.QInt8,
+            ),
+        )
+    return path
