@@ -62,6 +62,12 @@ def check(config: RunConfig) -> None:
 
 
 def _check_teacher(config: TeacherConfig) -> None:
+    if config.backbone is not None:
+        _known("teacher.backbone", config.backbone, TEACHERS)
+        if config.library or config.weights != "random":
+            raise ConfigError(
+                "teacher.backbone: is for a model registered here with random weights; add teacher.weights=random"
+            )
     if not config.library:
         _known("teacher.name", config.name, TEACHERS)
         return

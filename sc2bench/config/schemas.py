@@ -30,11 +30,13 @@ class TeacherConfig:
     `library`: "" for a model that is registered here; "torchvision" or "timm": `name` is that library's own.
     `weights`: "packaged" (of a model registered here), "random", the path of a file (.safetensors, .pth, .pt); of a
     library also its own names ("DEFAULT", "IMAGENET1K_V1", ...; "pretrained", "ra3_in1k", ...) and hf-hub:owner/name.
+    `backbone`: a model registered here whose packaged stages are what one with random weights starts with.
     """
 
     name: str = "???"
     weights: str = "packaged"
     library: str = ""
+    backbone: str | None = None
 
 
 @dataclass

@@ -38,7 +38,8 @@ def measure_latency(
     Args:
         model: in evaluation mode; on a GPU it is waited for after each step.
         images: uint8, (N, C, H, W), or N of (C, H, W) where they vary, on the model's device; they take turns.
-        repeats: how often each half is timed, after a few rounds to warm up; 0: not at all.
+        repeats: how often each half is timed, after as many rounds to warm up, but three at most; 0: not
+            at all.
         threads: of PyTorch's operators. An image codec works on one image in one thread, unless its library starts
             some of its own.
         seconds: no further repetition is begun after this time; the first one always is.
@@ -51,7 +52,7 @@ def measure_latency(
         return dict.fromkeys((*(f"{span}_ms_{name}" for span in SPANS for name in STATISTICS), *_COUNTS))
     batches = [image[None] for image in images]
     with _threads(threads):
-        for number in range(_WARM_UP):
+        for number in range(min(_WARM_UP, repeats)):
             _time_steps(model, batches[number % len(batches)])
         ending = time.perf_counter() + seconds
         times: list[list[float]] = []

@@ -100,8 +100,9 @@ class DetectionHead(Head):
         return of_proposals | of_boxes
 
     def _pyramid(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        # Torchvision numbers the levels; its operators on boxes want full precision.
-        numbered = OrderedDict((str(level), features[name].float()) for level, name in enumerate(self.needs))
+        # Torchvision numbers the levels; its operators on boxes want the precision of the weights.
+        precision = next(self.parameters()).dtype
+        numbered = OrderedDict((str(level), features[name].to(precision)) for level, name in enumerate(self.needs))
         return self.pyramid(numbered)
 
 

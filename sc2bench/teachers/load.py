@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from sc2bench.config import TeacherConfig
 from sc2bench.errors import ConfigError
@@ -12,6 +13,8 @@ from sc2bench.teachers.base import Teacher
 from sc2bench.teachers.files import TRAINED_PREFIX, read_weights
 
 WEIGHTS = Path(__file__).parent.parent / "weights"
+# How the names of a teacher's stages begin.
+_CHAIN = "chain."
 
 
 def load_teacher(config: TeacherConfig, classes: int | None = None) -> Teacher:
@@ -51,9 +54,23 @@ def _registered(config: TeacherConfig, classes: int | None) -> Teacher:
         raise ConfigError(
             f"teacher.name: '{config.name}' has {own} classes, but the data set has {classes}; choose another teacher"
         )
-    if config.weights != "random":
-        packaged = config.weights == "packaged"
-        path = WEIGHTS / f"{config.name}.safetensors" if packaged else Path(config.weights)
-        state = {key.removeprefix(TRAINED_PREFIX): value for key, value in read_weights(path).items()}
-        load_state(teacher, state, path)
+    if config.weights == "packaged":
+        load_state(teacher, *_packaged(config.name))
+    elif config.weights != "random":
+        load_state(teacher, _trained(Path(config.weights)), config.weights)
+    elif config.backbone is not None:
+        state, path = _packaged(config.backbone)
+        stages = {key.removeprefix(_CHAIN): value for key, value in state.items() if key.startswith(_CHAIN)}
+        load_state(teacher.chain, stages, path)
     return teacher
+
+
+def _packaged(name: str) -> tuple[dict[str, Tensor], Path]:
+    """The weights of a packaged teacher, and where they come from."""
+    path = WEIGHTS / f"{name}.safetensors"
+    return _trained(path), path
+
+
+def _trained(path: Path) -> dict[str, Tensor]:
+    """A teacher's weights, those that a run has trained without the name that they have there."""
+    return {key.removeprefix(TRAINED_PREFIX): value for key, value in read_weights(path).items()}
