@@ -81,6 +81,9 @@ def cells(line: str) -> int:
     return len(re.findall(r"(?<!\\)&", line)) + 1
 
 
+FIT = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}"
+
+
 def check_structure(text: str) -> None:
     opened = re.findall(r"\\(begin|end)\{(\w+\*?)\}", text)
     stack: list[str] = []
@@ -92,13 +95,13 @@ def check_structure(text: str) -> None:
     assert not stack
     assert text.count(r"\begingroup") == text.count(r"\endgroup")
     assert len(re.findall(r"(?<!\\)\{", text)) == len(re.findall(r"(?<!\\)\}", text))
-    columns = re.search(r"\\begin\{(?:tabular|longtable)\}\{([lr]+)\}", text)
+    columns = re.search(r"\\begin\{(?:tabular|longtable)\}\{@\{\}([lr]+)@\{\}\}", text)
     assert columns
     for line in text.splitlines():
         if line.endswith(r"\\") and "multicolumn" not in line and "caption" not in line:
             assert cells(line) == len(columns[1]), line
         # Nothing that would start a comment, a subscript, a parameter or an option of a line's end.
-        assert not re.search(r"(?<!\\)[%#_]|\\\\ *\[|[<>|]", line.removeprefix("% ")), line
+        assert not re.search(r"(?<!\\)[%#_]|\\\\ *\[|[<>|]", line.removeprefix("% ").replace(FIT, "")), line
     for rule in ("toprule", "midrule", "bottomrule"):
         assert f"\\{rule}" in text
 
@@ -115,9 +118,13 @@ def test_latex_escapes_and_has_its_rules():
     assert r"50 \% \& more\_of \#1 \{a\} & $-$1.5 \\" in text
     assert r"{[}b] \textbar{} $\leq$ 3 \textless{} 4 & \textbf{2.5} \\" in text
     assert r"c\textbackslash{}d\textasciicircum{}e\textasciitilde{}f &  \\" in text
-    assert r"\shortstack{A longer \\ head \\ {[}points]}" in text
+    assert r"\shortstack[r]{A longer \\ head \\ {[}points]}" in text
+    assert f"\n{FIT}{{\\begin{{tabular}}" in text
     assert r"\caption{Costs \$5 \& 10 \%}" in text
     assert r"\label{tab:x}" in text
+    ranges = Table("t", "T", "Teacher - 2", pd.DataFrame({"a": ["1.5 ... 2.5"]})).to_latex("tab:x")
+    assert r"1.5--2.5 \\" in ranges
+    assert r"\caption{Teacher $-$ 2}" in ranges
 
 
 def test_every_table_of_a_report_is_sound_latex(tmp_path):
@@ -138,8 +145,13 @@ def test_a_table_longer_than_a_page_goes_over_several():
     many = pd.concat([records()] * 4, ignore_index=True)
     text = points_table(many, "top1").to_latex("tab:points")
     check_structure(text)
-    assert text.startswith("% \\usepackage{booktabs,longtable}\n\\begingroup\\scriptsize")
+    assert text.startswith("% \\usepackage{booktabs,longtable,pdflscape}")
+    assert "\\begin{landscape}\n\\begingroup\\scriptsize" in text
     assert text.count(r"\endhead") == 1
+    narrow = Table("t", "T", "C", many[["curve", "bytes_mean"]]).to_latex("tab:x")
+    check_structure(narrow)
+    assert "longtable" in narrow
+    assert "landscape" not in narrow
 
 
 @pytest.mark.parametrize(("name", "head", "axis"), [("map", "mAP [%]", "mAP (%)"), ("miou", "mIoU [%]", "mIoU (%)")])

@@ -77,14 +77,7 @@ def cost_quality_figure(records: pd.DataFrame, metric: str, cost: str, shown: Se
 def rate_cost_quality_figure(records: pd.DataFrame, metric: str, cost: str, shown: Sequence[str] = ()) -> Figure | None:
     """Draws quality against bytes on the wire; the area of a marker is the device's cost.
 
-    Args:
-        records: as for `cost_quality_figure`.
-        metric: the column of the quality, in percent.
-        cost: the column of the device's cost; points without it are left out.
-        shown: labels of the curves of this figure; empty: all.
-
-    Returns:
-        The figure; `None` if nothing that is shown costs anything.
+    Takes and returns the same as `cost_quality_figure`.
     """
     drawn, without = _curves(records, metric, cost, shown)
     if not any(curve.cost.any() for curve in drawn):

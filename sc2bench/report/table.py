@@ -19,13 +19,16 @@ _LATEX = str.maketrans(
     | {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"}
     | {"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", "\u2264": r"$\leq$"}
 )
-_MINUS = re.compile(r"^-(?=\d)")
+_MINUS = re.compile(r"(?<!\S)-(?= ?\d)")
 # Behind the end of a line, LaTeX would take it for the start of an option.
 _BRACKET = re.compile(r"^\[")
 # Longer heads go over several lines.
-_HEAD_CHARACTERS = 11
-# Characters a row up to which a table is set in this size, with this space between columns.
-_LATEX_SIZES = ((80, "", 6), (110, r"\small", 4), (140, r"\footnotesize", 3), (10**9, r"\scriptsize", 2))
+_HEAD_CHARACTERS = 8
+# Shrinks a tabular to the line, that of a column or of the page, if it is wider.
+_FIT = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}"
+# Nothing shrinks a table over several pages: with more characters a row it lies across them.
+_PORTRAIT_CHARACTERS = 90
+_PAGES_NEED = r"and, in a document of two columns, \onecolumn"
 
 
 @dataclass(frozen=True)
@@ -67,23 +70,23 @@ class Table:
             label: what references find it by.
         """
         cells = self._cells().map(to_latex_text)
-        style = cells.style.hide(axis="index").format_index(_latex_head, axis=1)
+        right = dict(zip(cells, self._numeric(), strict=True))
+        style = cells.style.hide(axis="index").format_index(lambda head: _latex_head(head, right[head]), axis=1)
         style = style.apply(lambda _: self._bold().map(lambda yes: "textbf:--rwrap;" if yes else ""), axis=None)
         long = len(self.frame) > _PAGE_ROWS
         text = style.to_latex(
             hrules=True,
-            column_format="".join("r" if right else "l" for right in self._numeric()),
+            column_format=f"@{{}}{''.join('r' if numbers else 'l' for numbers in right.values())}@{{}}",
             caption=to_latex_text(self.caption),
             label=label,
             **({"environment": "longtable"} if long else {"position": "t", "position_float": "centering"}),
         )
-        size, space = self._latex_size()
-        setting = f"{size}\\setlength{{\\tabcolsep}}{{{space}pt}}"
         if long:
-            return f"% \\usepackage{{booktabs,longtable}}\n\\begingroup{setting}\n{text}\\endgroup\n"
+            return self._pages(text)
+        begin, end = r"\begin{tabular}", r"\end{tabular}"
         # A float starts at the document's size, and so does its caption.
-        start = r"\begin{tabular}"
-        return "% \\usepackage{booktabs}\n" + text.replace(start, f"{setting}\n{start}")
+        start = f"\\small\\setlength{{\\tabcolsep}}{{4pt}}\n{_FIT}{{{begin}"
+        return "% \\usepackage{booktabs,graphicx}\n" + text.replace(begin, start).replace(end, f"{end}}}")
 
     def write(self, folder: Path, label: str) -> list[Path]:
         """Writes the CSV and the LaTeX; raises `OutputError`."""
@@ -96,12 +99,15 @@ class Table:
         columns = (self.frame[name].dropna().infer_objects() for name in self.frame)
         return [pd.api.types.is_numeric_dtype(column) for column in columns]
 
-    def _latex_size(self) -> tuple[str, int]:
-        """The command of a type size at which the rows fit on a page, and the space beside a column, in points."""
+    def _pages(self, longtable: str) -> str:
+        """A `longtable` in small type, on pages that lie on their side if its rows are wide."""
         columns = self._cells().items()
         widths = [max([*column.str.len(), *map(len, _head_lines(name))]) for name, column in columns]
-        characters = sum(widths) + 2 * len(widths)
-        return next((size, space) for most, size, space in _LATEX_SIZES if characters <= most)
+        table = f"\\begingroup\\scriptsize\\setlength{{\\tabcolsep}}{{2pt}}\n{longtable}\\endgroup\n"
+        if sum(widths) + 2 * len(widths) <= _PORTRAIT_CHARACTERS:
+            return f"% \\usepackage{{booktabs,longtable}} {_PAGES_NEED}\n{table}"
+        lying = f"\\begin{{landscape}}\n{table}\\end{{landscape}}\n"
+        return f"% \\usepackage{{booktabs,longtable,pdflscape}} {_PAGES_NEED}\n{lying}"
 
     def _cells(self) -> pd.DataFrame:
         cells = {
@@ -132,14 +138,14 @@ def to_latex_text(text: str) -> str:
     >>> print(to_latex_text("<= 5 % of a_b"))
     $\leq$ 5 \% of a\_b
     """
-    escaped = text.replace("<=", "\u2264").translate(_LATEX)
+    escaped = text.replace("<=", "\u2264").replace(" ... ", "--").translate(_LATEX)
     return _BRACKET.sub("{[}", _MINUS.sub("$-$", escaped))
 
 
-def _latex_head(head: str) -> str:
+def _latex_head(head: str, right: bool) -> str:
     lines = [to_latex_text(line) for line in _head_lines(head)]
     joined = r" \\ ".join(lines)
-    return joined if len(lines) == 1 else rf"\shortstack{{{joined}}}"
+    return joined if len(lines) == 1 else rf"\shortstack[{'r' if right else 'l'}]{{{joined}}}"
 
 
 def _head_lines(head: object) -> list[str]:
