@@ -85,6 +85,11 @@ def test_list_names_what_there_is(capsys):
             "multi_task, neural_input_codec, teacher\n",
         ),
         (
+            ["list", "task="],
+            "task=: coco2017, fashion_mnist, ilsvrc2012, pascal_voc2012, scenes_all, scenes_classification, "
+            "scenes_detection, scenes_segmentation\n",
+        ),
+        (
             ["suite", "list"],
             "embedded\nembedded_detection\nembedded_multi_task\nembedded_segmentation\npaper\nquickstart\n",
         ),

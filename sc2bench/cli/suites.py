@@ -109,9 +109,9 @@ def suite_status(
 @suite_app.command("list")
 def suite_list(config_dir: ConfigDirs = None) -> None:
     """List the suites."""
-    from sc2bench.config import suite_files
+    from sc2bench.config import config_files
 
-    for name in sorted(suite_files(config_dir or [])):
+    for name in sorted(config_files("suite", config_dir or [])):
         print(name)
 
 

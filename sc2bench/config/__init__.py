@@ -1,6 +1,6 @@
 """Configurations: schemas, checks, and composing them from YAML and the command line."""
 
-from sc2bench.config.compose import compose, config_dir, from_resolved, load_suite, suite_files
+from sc2bench.config.compose import compose, config_dir, config_files, from_resolved, load_suite
 from sc2bench.config.schemas import (
     CurveConfig,
     EvaluationConfig,
@@ -23,7 +23,7 @@ __all__ = [
     "TeacherConfig",
     "compose",
     "config_dir",
+    "config_files",
     "from_resolved",
     "load_suite",
-    "suite_files",
 ]

@@ -120,7 +120,7 @@ def load_suite(name: str, config_dirs: Sequence[str] = ()) -> SuiteConfig:
     """
     path = Path(name)
     if path.suffix not in (".yaml", ".yml"):
-        known = suite_files(config_dirs)
+        known = config_files("suite", config_dirs)
         if name not in known:
             raise ConfigError(f"unknown suite '{name}'; {nearest(name, known)}")
         path = known[name]
@@ -163,10 +163,10 @@ def _check_figures(suite: SuiteConfig, labels: Sequence[str]) -> None:
                 )
 
 
-def suite_files(config_dirs: Sequence[str] = ()) -> dict[str, Path]:
-    """The suites of `configs/suite/` and of further folders, by name."""
+def config_files(group: str, config_dirs: Sequence[str] = ()) -> dict[str, Path]:
+    """The files of a group ("task", "method", "recipe", "suite") in `configs/` and in further folders, by name."""
     places = [config_dir(), *(Path(folder) for folder in config_dirs)]
-    return {file.stem: file for place in places for file in (place / "suite").glob("*.yaml")}
+    return {file.stem: file for place in places for file in (place / group).glob("*.yaml")}
 
 
 def _checked_override(text: str, places: Sequence[Path]) -> tuple[str, Any]:
