@@ -11,6 +11,7 @@ ORDER = [
     "errors",
     "files",
     "memory",
+    "sizing",
     "coding",
     "claims",
     "progress",

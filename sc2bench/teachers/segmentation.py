@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sc2bench.teachers.heads import Head, Output
-from sc2bench.teachers.sizing import Frame
+from sc2bench.sizing import Frame
 
 
 @dataclass

@@ -27,7 +27,7 @@ from sc2bench.teachers.library import (
     is_file,
 )
 from sc2bench.teachers.segmentation import SegmentationHead
-from sc2bench.teachers.sizing import Sizing
+from sc2bench.sizing import Sizing
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
