@@ -2,10 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from typing import Any
 
 Size = tuple[int, int]
 
@@ -68,6 +65,6 @@ class Sizing:
         return height, width
 
 
-def image_sizes(images: "Iterable[Tensor]") -> list[Size]:
-    """The (height, width) of images (C, H, W), also of a batch of them (N, C, H, W)."""
+def image_sizes(images: Iterable[Any]) -> list[Size]:
+    """The (height, width) of images (C, H, W), tensors or arrays, also of a batch of them (N, C, H, W)."""
     return [(image.shape[-2], image.shape[-1]) for image in images]
