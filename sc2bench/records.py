@@ -25,15 +25,26 @@ _FIRST_FIELDS = (
     "side_info_bytes_mean", "framing_bytes_mean", "session_bytes", "estimated_bits_mean", "device_params",
     "device_macs", "server_params", "server_macs", "encode_ms", "decode_ms", "environment", "config",
 )  # fmt: skip
+STATISTICS = ("p50", "p50_low", "p50_high", "p95")
+# For each kind of exported device half, its spans and those of PyTorch's that they stand beside.
+EXPORT_SPANS = {
+    "onnx": {"device_onnx": "device", "device_onnx_network": "device_network"},
+    "int8": {"device_int8": "device", "device_int8_network": "device_network"},
+}
+EXPORT_FIELDS = (
+    "device_export_bytes",
+    "device_int8_export_bytes",
+    *(f"{span}_ms_{statistic}" for spans in EXPORT_SPANS.values() for span in spans for statistic in STATISTICS),
+)
 # What was added later, null in records that are older.
 LATER_FIELDS = (
     "device_param_bits", "device_peak_activation_bytes", "server_param_bits", "server_peak_activation_bytes",
     *(
         f"{span}_ms_{statistic}"
         for span in ("device", "device_network", "device_coder", "server", "server_coder", "server_network")
-        for statistic in ("p50", "p50_low", "p50_high", "p95")
+        for statistic in STATISTICS
     ),
-    "latency_repeats", "latency_threads", "device_export_bytes",
+    "latency_repeats", "latency_threads", *EXPORT_FIELDS,
 )  # fmt: skip
 FIELDS = _FIRST_FIELDS + LATER_FIELDS
 

@@ -11,6 +11,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import DataLoaderConfiguration, send_to_device, set_seed
+from torch import Tensor
 
 from sc2bench import processes
 from sc2bench.config import compose, from_resolved
@@ -21,12 +22,14 @@ from sc2bench.files import write_json
 from sc2bench.memory import keep_memory
 from sc2bench.methods import SplitModel, build_model
 from sc2bench.progress import EVALUATION_WORK, Work
-from sc2bench.records import SCHEMA_VERSION, ensure_writable, environment, write_record
+from sc2bench.records import EXPORT_FIELDS, SCHEMA_VERSION, ensure_writable, environment, write_record
 from sc2bench.registry import TASKS
 from sc2bench.sharing import PointsFailed, Sharing
 from sc2bench.state import load_state, load_tensors, save_tensors, unique_state
-from sc2bench.teachers import Teacher
+from sc2bench.teachers import Images, Teacher
 from sc2bench.training import train
+
+CALIBRATION_IMAGES = 200
 
 
 def run_all(
@@ -195,7 +198,7 @@ def _run_group(runs: list[Run], confirm: Callable[[Run], None], work: Work) -> N
         def write(run: Run = run, model: SplitModel = model, measurement: Measurement = measurement) -> None:
             cost = measure_cost(model, images[:1])
             cost |= measure_latency(model, images, repeats=repeats, threads=threads)
-            cost["device_export_bytes"] = _export_bytes(model) if first.evaluation.export else None
+            cost |= _export_cost(run, model, images)
             record = _record(run, model, measurement, cost)
             confirm(run)
             write_record(run.record_path, record)
@@ -268,11 +271,27 @@ def _record(run: Run, model: SplitModel, measurement: Measurement, cost: dict[st
     }
 
 
-def _export_bytes(model: SplitModel) -> int | None:
+def _export_cost(run: Run, model: SplitModel, images: Images) -> dict[str, Any]:
+    """What the exported device half costs, as far as the experiment asks for it."""
+    options = run.config.evaluation
+    if not options.export:
+        return dict.fromkeys(EXPORT_FIELDS)
     # Few experiments want it, and tracing brings large libraries.
-    from sc2bench.exporting.export import graph_bytes
+    from sc2bench.exporting.cost import measure_export
 
-    return graph_bytes(model)
+    return measure_export(
+        model,
+        images,
+        repeats=options.latency_repeats,
+        threads=options.threads,
+        calibration=(lambda: calibration_images(run)) if options.export_int8 else None,
+    )
+
+
+def calibration_images(run: Run) -> Any:
+    """Images to calibrate quantization with, of validation: uint8 arrays (N, C, H, W), or (C, H, W) where they vary."""
+    images = run.dataset("validation").sample(CALIBRATION_IMAGES)
+    return images.numpy() if isinstance(images, Tensor) else [image.numpy() for image in images]
 
 
 def _accelerator(precision: str) -> Accelerator:

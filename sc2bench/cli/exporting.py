@@ -21,28 +21,39 @@ def export(
         bool, typer.Option("--compare", help="measure what is exported beside the model, on test images")
     ] = False,
     samples: Annotated[int, typer.Option(min=1, help="test images to compare on")] = 1000,
+    csv: Annotated[Path | None, typer.Option(help="a CSV file that the comparison is written to")] = None,
 ) -> None:
     """Write the device half of a trained model as ONNX, with its tables: it then runs without PyTorch."""
     from sc2bench.exporting.export import export_device
-    from sc2bench.exporting.int8 import CALIBRATION_IMAGES, quantize_encoder
+    from sc2bench.exporting.int8 import quantize_encoder
     from sc2bench.registry import TASKS, load_plugins
-    from sc2bench.run import load, trained_run
+    from sc2bench.run import calibration_images, load, trained_run
 
     load_plugins(plugin or [])
     run = trained_run(checkpoint)
     model = load(checkpoint)
     config = run.config
-    origin = {"method": config.method.name, "teacher": config.teacher.name, "rate": config.rate}
+    origin = {
+        "task": config.task.name,
+        "method": config.method.name,
+        "teacher": config.teacher.name,
+        "rate": config.rate,
+        "training_hash": config.training_hash(),
+    }
     with interruptible():
-        print(export_device(model, out, {**origin, "training_hash": config.training_hash()}))
+        print(export_device(model, out, origin))
         if int8:
-            print(quantize_encoder(out, run.dataset("validation").sample(CALIBRATION_IMAGES).numpy()))
+            print(quantize_encoder(out, calibration_images(run)))
         if compare:
             from sc2bench.exporting.compare import compare as measure
+            from sc2bench.exporting.compare import write_comparison
 
             dataset = run.dataset("test", samples)
             task = TASKS[config.task.name](dataset, config.evaluation)
-            _show(measure(model, out, dataset, task, batch_size=config.evaluation.batch_size), len(dataset))
+            rows = measure(model, out, dataset, task, batch_size=config.evaluation.batch_size)
+            _show(rows, len(dataset))
+            if csv is not None:
+                print(write_comparison(csv, rows, {**origin, "samples": len(dataset)}))
 
 
 def _show(rows: list[Any], samples: int) -> None:

@@ -1,11 +1,13 @@
 """Integer tables and the coder of symbols: what a device needs beside its network, without PyTorch."""
 
 from sc2bench.coding.coder import CodingError, SymbolCoder, SymbolDecoder, SymbolEncoder
+from sc2bench.coding.integers import IntegerCoder
 from sc2bench.coding.tables import EntropyTablesMissing, IntegerTables
 
 __all__ = [
     "CodingError",
     "EntropyTablesMissing",
+    "IntegerCoder",
     "IntegerTables",
     "SymbolCoder",
     "SymbolDecoder",

@@ -32,6 +32,8 @@ def check(config: RunConfig) -> None:
     _at_least("evaluation.samples", config.evaluation.samples, 1)
     _at_least("evaluation.latency_repeats", config.evaluation.latency_repeats, 0)
     _at_least("evaluation.threads", config.evaluation.threads, 1)
+    if config.evaluation.export_int8 and not config.evaluation.export:
+        raise ConfigError("evaluation.export_int8: what is quantized is an exported graph; add evaluation.export=true")
     _one_of("evaluation.coco_backend", config.evaluation.coco_backend, COCO_BACKENDS)
     _at_least("workers", config.workers, 0)
     if not 0 <= config.seed < MAX_SEED:

@@ -85,7 +85,8 @@ class EvaluationConfig:
     `estimate`: whether the prior's estimate of the bits is measured, too, for which the encoder runs a second time.
     `latency_repeats`: how often each half is timed on single images, fewer if that takes long; 0: not at all.
     `threads`: of PyTorch's operators while it is timed; one stands for a weak device.
-    `export`: the device's half is exported as ONNX, where that is possible, to know the size of its file.
+    `export`: the device's half is exported as ONNX, where that is possible, to know the size of its file and its time
+    on ONNX Runtime. `export_int8`: also with a quantized encoder.
     """
 
     split: str = "test"
@@ -98,6 +99,7 @@ class EvaluationConfig:
     latency_repeats: int = 50
     threads: int = 1
     export: bool = False
+    export_int8: bool = False
 
 
 @dataclass

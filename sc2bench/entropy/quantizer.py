@@ -3,19 +3,15 @@
 Jacob et al., "Quantization and training of neural networks for efficient integer-arithmetic-only inference", CVPR 2018.
 """
 
-import struct
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from sc2bench.coding import CodingError
+from sc2bench.coding import IntegerCoder
 from sc2bench.entropy.base import Coded, LatentCodec, Shape
 from sc2bench.errors import ConfigError
-
-_DTYPES: dict[int, np.dtype[Any]] = {8: np.dtype(np.uint8), 16: np.dtype(">u2")}
 
 
 class AffineQuantizer(LatentCodec):
@@ -36,9 +32,10 @@ class AffineQuantizer(LatentCodec):
 
     def __init__(self, bits: int = 8):
         super().__init__()
-        if bits not in _DTYPES:
+        if bits not in IntegerCoder.DTYPES:
             raise ConfigError(f"method.bits: {bits} is not known; choose 8 or 16")
         self.bits = bits
+        self._coder = IntegerCoder(bits)
         # Not a weight: it tells where results belong.
         self.register_buffer("_place", torch.empty(0), persistent=False)
 
@@ -51,34 +48,23 @@ class AffineQuantizer(LatentCodec):
 
     def compress(self, latents: Tensor) -> list[Coded]:
         """Quantizes each sample."""
+        integers, scales, zero_points = (values.cpu().numpy() for values in self.symbols(latents))
+        return [Coded(*coded) for coded in self._coder.encode(integers, scales, zero_points)]
+
+    def symbols(self, latents: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Quantizes latents, float (N, channels, ...).
+
+        Returns:
+            Whole numbers in the latents' shape, and for each sample its scale and its zero point, (N,); float32.
+        """
         scale, zero_point = self._ranges(latents.float())
-        integers = self._integers(latents.float(), scale, zero_point).cpu().numpy().astype(_DTYPES[self.bits])
-        scales, zero_points = (values.flatten().tolist() for values in (scale, zero_point))
-        sides = [struct.pack(self._side_format, *pair) for pair in zip(scales, map(int, zero_points), strict=True)]
-        return [Coded(sample.tobytes(), side) for sample, side in zip(integers, sides, strict=True)]
+        return self._integers(latents.float(), scale, zero_point), scale.flatten(), zero_point.flatten()
 
     def decompress(self, coded: Sequence[Coded], shapes: tuple[Shape, ...]) -> Tensor:
         """Gives the latents back, float32; raises `CodingError` for lengths that don't fit the shape."""
-        dtype = _DTYPES[self.bits]
-        expected = int(np.prod(shapes[0])) * dtype.itemsize
-        samples = []
-        for item in coded:
-            if len(item.payload) != expected or len(item.side_info) != struct.calcsize(self._side_format):
-                raise CodingError(
-                    f"{len(item.payload)} bytes with {len(item.side_info)} of side information are no quantized "
-                    f"latents of shape {shapes[0]}"
-                )
-            scale, zero_point = struct.unpack(self._side_format, item.side_info)
-            if not np.isfinite(scale):
-                raise CodingError("the scale of the quantized latents is not finite; the side information is damaged")
-            integers = np.frombuffer(item.payload, dtype).reshape(shapes[0]).astype(np.float32)
-            samples.append((integers - np.float32(zero_point)) * np.float32(scale))
+        samples = [self._coder.decode(item.payload, item.side_info, shapes[0]) for item in coded]
         stacked = np.stack(samples) if samples else np.empty((0, *shapes[0]), np.float32)
         return torch.from_numpy(stacked).to(self._place.device)
-
-    @property
-    def _side_format(self) -> str:
-        return ">fB" if self.bits == 8 else ">fH"
 
     def _ranges(self, latents: Tensor) -> tuple[Tensor, Tensor]:
         """Scale and zero point of each sample, (N, 1, ...)."""

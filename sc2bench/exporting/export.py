@@ -1,9 +1,9 @@
 """Writes device halves as ONNX."""
 
 import logging
-import tempfile
 import warnings
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,37 +11,67 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sc2bench.entropy import FactorizedPrior
+from sc2bench.entropy import AffineQuantizer, FactorizedPrior, Hyperprior
 from sc2bench.errors import ConfigError
-from sc2bench.exporting.runner import ABOUT, FORMAT_VERSION, GRAPH, IMAGES, SESSION, SYMBOLS, TABLE_PARTS, TABLES
+from sc2bench.exporting.runner import (
+    ABOUT,
+    FORMAT_VERSION,
+    GRAPH,
+    IMAGES,
+    SCALE,
+    SCALED,
+    SESSION,
+    SYMBOLS,
+    TABLE_PARTS,
+    TABLES,
+    ZERO_POINT,
+)  # fmt: skip
 from sc2bench.files import write_atomic, write_json
 from sc2bench.methods import SplitModel
 from sc2bench.methods.latent import LatentDevice
+
+# Sides of the images that a graph for all sizes is traced with; unlike each other, and nothing is special about them.
+_TRACED_SIZE = (150, 118)
+_TRACED_SCALED = (214, 170)
 
 
 class DeviceGraph(nn.Module):
     """What is exported of a device half: preprocessing, encoder, and rounding to symbols as the prior does it.
 
     Args:
-        device: with a factorized prior.
+        device: with a factorized prior or a quantizer.
     """
 
     def __init__(self, device: LatentDevice):
         super().__init__()
         self.device = device
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Takes uint8 images (N, C, H, W); returns symbols, int32 (N, B, ...)."""
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of what the graph gives."""
+        return (SYMBOLS, SCALE, ZERO_POINT) if isinstance(self.device.prior, AffineQuantizer) else (SYMBOLS,)
+
+    def forward(self, images: Tensor, scaled: Tensor | None = None) -> tuple[Tensor, ...]:
+        """Runs on images of one size.
+
+        Args:
+            images: uint8, (N, C, H, W).
+            scaled: empty, (0, H', W'): H' and W' are what images are scaled to; `None`: as the teacher's sizing says.
+
+        Returns:
+            Symbols, int32 (N, B, ...); with a quantizer also scale and zero point of each sample, float32 (N,).
+        """
+        size = None if scaled is None else (scaled.shape[1], scaled.shape[2])
         prior: Any = self.device.prior
-        return prior.symbols(self.device(images)).to(torch.int32)
+        symbols = prior.symbols(self.device.encoder(self.device.preprocess(images, size)))
+        if isinstance(symbols, Tensor):
+            return (symbols.to(torch.int32),)
+        return symbols[0].to(torch.int32), *symbols[1:]
 
 
-def graph_bytes(model: SplitModel) -> int | None:
-    """The size of the file that `export_device` would write for a model; `None` if it can't be exported."""
-    if _obstacle(model):
-        return None
-    with tempfile.TemporaryDirectory(prefix="sc2bench-export-") as folder:
-        return export_device(model, Path(folder)).stat().st_size
+def exportable(model: SplitModel) -> bool:
+    """Whether `export_device` supports a model."""
+    return not _obstacle(model)
 
 
 def export_device(model: SplitModel, folder: Path, origin: Mapping[str, Any] | None = None) -> Path:
@@ -56,7 +86,7 @@ def export_device(model: SplitModel, folder: Path, origin: Mapping[str, Any] | N
         The path of the graph.
 
     Raises:
-        ConfigError: the method, its prior or its images are not supported, or ONNX is not installed.
+        ConfigError: the method or its prior are not supported, or ONNX is not installed.
         EntropyTablesMissing: before `update_tables()`.
         OutputError: a file can't be written.
     """
@@ -65,17 +95,19 @@ def export_device(model: SplitModel, folder: Path, origin: Mapping[str, Any] | N
         raise ConfigError(f"the device half can't be exported: {obstacle}")
     header = model.session.to_bytes()
     prior: Any = model.device.prior
-    tables = prior.tables
     program = _traced(model)
     path = folder / GRAPH
     write_atomic(path, lambda temporary: program.save(str(temporary)))
-    stored = {name: np.asarray(getattr(tables, name)) for name in TABLE_PARTS}
-    write_atomic(folder / TABLES, lambda temporary: np.savez(temporary, **stored))
+    if isinstance(prior, FactorizedPrior):
+        tables = {name: np.asarray(getattr(prior.tables, name)) for name in TABLE_PARTS}
+        write_atomic(folder / TABLES, lambda temporary: np.savez(temporary, **tables))
     write_atomic(folder / SESSION, lambda temporary: temporary.write_bytes(header))
     about = {
         "format_version": FORMAT_VERSION,
         "image_shape": list(model.image_shape),
         "symbols_shape": list(model.shape),
+        "sizing": asdict(_sizing(model)),
+        "integer_bits": prior.bits if isinstance(prior, AffineQuantizer) else None,
         **(origin or {}),
     }
     write_json(folder / ABOUT, about)
@@ -87,30 +119,50 @@ def _obstacle(model: SplitModel) -> str:
     if not isinstance(model.device, LatentDevice):
         return f"{type(model).__name__} sends no latents of an encoder; choose a method such as entropic_student"
     prior = model.device.prior
-    if not isinstance(prior, FactorizedPrior):
-        return f"its prior is {type(prior).__name__}, but fixed tables are needed; choose method.prior=factorized"
-    if model.varies:
-        return "its images vary in size; choose a data set, or task.crop, with images of one size"
+    if isinstance(prior, Hyperprior):
+        # Single precision would choose other tables than the server now and then, and such packets are lost.
+        return (
+            "its prior is Hyperprior, whose tables are chosen in double precision on both sides, but ONNX Runtime has "
+            "no such convolutions; choose method.prior=factorized"
+        )
+    if not isinstance(prior, FactorizedPrior | AffineQuantizer):
+        return f"its prior is {type(prior).__name__}, which is not supported; choose method.prior=factorized"
     return ""
+
+
+def _sizing(model: SplitModel) -> Any:
+    device: Any = model.device
+    return device.preprocess.sizing
 
 
 @torch.no_grad()
 def _traced(model: SplitModel) -> Any:
-    """The ONNX program of a device half, for batches of any size."""
+    """The ONNX program of a device half, for batches of any number and, where images vary, of any size."""
     device: Any = model.device
+    graph = DeviceGraph(device).eval()
+    channels, height, width = model.image_shape
+    place = device.preprocess.mean.device
+    sides = _TRACED_SIZE if model.varies else (height, width)
+    batch = torch.export.Dim("batch")
     # Of one image, the number of images would be taken for fixed.
-    images = torch.zeros(2, *model.image_shape, dtype=torch.uint8, device=next(device.parameters()).device)
+    inputs = {IMAGES: torch.zeros(2, channels, *sides, dtype=torch.uint8, device=place)}
+    dynamic: dict[str, dict[int, Any]] = {IMAGES: {0: batch}}
+    if model.varies:
+        dynamic[IMAGES] |= {2: torch.export.Dim("height"), 3: torch.export.Dim("width")}
+        if _sizing(model).shorter is not None:
+            inputs[SCALED] = torch.zeros(0, *_TRACED_SCALED, dtype=torch.uint8, device=place)
+            dynamic[SCALED] = {1: torch.export.Dim("scaled_height"), 2: torch.export.Dim("scaled_width")}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             logging.getLogger("torch.onnx").setLevel(logging.ERROR)
             return torch.onnx.export(
-                DeviceGraph(device).eval(),
-                (images,),
+                graph,
+                tuple(inputs.values()),
                 dynamo=True,
-                dynamic_shapes=({0: torch.export.Dim("batch")},),
-                input_names=[IMAGES],
-                output_names=[SYMBOLS],
+                dynamic_shapes=dynamic,
+                input_names=list(inputs),
+                output_names=list(graph.outputs),
                 external_data=False,
                 verbose=False,
             )

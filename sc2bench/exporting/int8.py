@@ -5,20 +5,19 @@ Jacob et al., "Quantization and training of neural networks for efficient intege
 
 import logging
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from sc2bench.errors import ConfigError
-from sc2bench.exporting.runner import GRAPH, IMAGES, INT8_GRAPH
+from sc2bench.exporting.runner import GRAPH, INT8_GRAPH, DeviceRunner
 from sc2bench.files import write_atomic
 
-CALIBRATION_IMAGES = 200
 _BATCH = 50
 
 
-def quantize_encoder(folder: Path, images: np.ndarray) -> Path:
+def quantize_encoder(folder: Path, images: Sequence[np.ndarray] | np.ndarray) -> Path:
     """Writes the graph whose convolutions have weights and activations of 8 bits beside that of an exported folder.
 
     Weights have a scale for each channel of their output, activations one scale and zero point, from their ranges on
@@ -26,7 +25,7 @@ def quantize_encoder(folder: Path, images: np.ndarray) -> Path:
 
     Args:
         folder: with an exported device half.
-        images: to calibrate with, uint8 (N, C, H, W), none of them of the test split.
+        images: to calibrate with, uint8 (N, C, H, W), or N of (C, H, W) where they vary; none of the test split.
 
     Returns:
         The path of the graph.
@@ -43,13 +42,15 @@ def quantize_encoder(folder: Path, images: np.ndarray) -> Path:
             f"quantization needs ONNX, which can't be imported ({error}); run pip install 'sc2bench[export]'"
         ) from error
 
+    runner = DeviceRunner(folder)
+
     class Reader(CalibrationDataReader):
         def __init__(self) -> None:
-            self._batches: Iterator[np.ndarray] = iter(images[i : i + _BATCH] for i in range(0, len(images), _BATCH))
+            self._batches = _batches(images)
 
         def get_next(self) -> dict[str, np.ndarray] | None:
             batch = next(self._batches, None)
-            return None if batch is None else {IMAGES: batch}
+            return None if batch is None else runner.inputs(batch)
 
     path = folder / INT8_GRAPH
     # It warns of what was asked for, such as operators that stay in floating point.
@@ -70,3 +71,9 @@ def quantize_encoder(folder: Path, images: np.ndarray) -> Path:
             ),
         )
     return path
+
+
+def _batches(images: Sequence[np.ndarray] | np.ndarray) -> Iterator[np.ndarray]:
+    if isinstance(images, np.ndarray):
+        return iter(images[i : i + _BATCH] for i in range(0, len(images), _BATCH))
+    return (image[None] for image in images)

@@ -7,26 +7,34 @@ An exported folder holds:
 
     device.onnx        uint8 images (N, C, H, W) to int32 symbols (N, B, ...)
     device_int8.onnx   the same with a quantized encoder; only if it was asked for
-    tables.npz         the integer tables of the symbols
+    tables.npz         the integer tables of the symbols; not for integers of fixed width, which need none
     session.bin        the session header that the server expects
-    about.json         where it is from, and the shape of its images
+    about.json         where it is from, the shape of its images, and how they are scaled
+
+A graph for integers of fixed width also gives each sample's scale and zero point. One that scales images of any size
+has a second input, an empty array whose last two sides are those to scale to: they follow from an image's size in
+double precision, which is not the graph's.
 """
 
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from sc2bench.coding import IntegerTables, SymbolCoder
+from sc2bench.coding import IntegerCoder, IntegerTables, SymbolCoder
 from sc2bench.errors import CheckpointError, ConfigError
 from sc2bench.packet import Packet, PacketError, SessionHeader
+from sc2bench.sizing import Sizing, image_sizes
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 GRAPH, INT8_GRAPH, TABLES, SESSION, ABOUT = (
     "device.onnx", "device_int8.onnx", "tables.npz", "session.bin", "about.json",
 )  # fmt: skip
-IMAGES, SYMBOLS = "images", "symbols"
+IMAGES, SCALED = "images", "scaled"
+SYMBOLS, SCALE, ZERO_POINT = "symbols", "scale", "zero_point"
 TABLE_PARTS = ("cumulative", "lengths", "offsets", "precision")
 
 
@@ -47,43 +55,81 @@ class DeviceRunner:
         folder = Path(folder)
         try:
             self.about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+            version = self.about.get("format_version")
+            if version != FORMAT_VERSION:
+                raise CheckpointError(
+                    f"{folder} has format version {version}, but this is a reader of version {FORMAT_VERSION}; "
+                    "export it again"
+                )
             self.session = SessionHeader.from_bytes((folder / SESSION).read_bytes())
-            with np.load(folder / TABLES) as stored:
-                tables = {name: stored[name] for name in TABLE_PARTS}
-        except (OSError, ValueError, KeyError, PacketError) as error:
+            self._sizing = Sizing(**self.about["sizing"])
+            self._coder = _open_coder(folder, self.about["integer_bits"])
+        except (OSError, ValueError, KeyError, TypeError, PacketError) as error:
             raise CheckpointError(f"{folder} is no exported device half ({error}); export it again") from error
-        if self.about.get("format_version") != FORMAT_VERSION:
-            raise CheckpointError(
-                f"{folder} has format version {self.about.get('format_version')}, but this is a reader of version "
-                f"{FORMAT_VERSION}; export it again"
-            )
-        precision = int(tables.pop("precision"))
-        self._coder = SymbolCoder(IntegerTables(**tables, precision=precision))
         self._graph = _open_graph(folder / (INT8_GRAPH if int8 else GRAPH), threads)
+        self._scales = SCALED in {given.name for given in self._graph.get_inputs()}
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of the images."""
+        """(C, H, W) of the images; (C, 0, 0) if they vary."""
         channels, height, width = self.about["image_shape"]
         return channels, height, width
 
-    def symbols(self, images: np.ndarray) -> np.ndarray:
-        """Runs the network: uint8 images (N, C, H, W) to int32 symbols (N, B, ...); raises `ValueError` for others."""
-        if images.dtype != np.uint8 or images.shape[1:] != self.image_shape:
+    def inputs(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        """What the graph takes for uint8 images of one size (N, C, H, W); raises `ValueError` for others."""
+        channels, *size = self.image_shape
+        wanted = (channels, *(size if any(size) else images.shape[2:]))
+        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != wanted:
+            sides = size if any(size) else ("H", "W")
             raise ValueError(
                 f"images of type {images.dtype} and shape {images.shape} are no uint8 images of shape "
-                f"(N, {', '.join(map(str, self.image_shape))})"
+                f"(N, {channels}, {', '.join(map(str, sides))})"
             )
-        (symbols,) = self._graph.run([SYMBOLS], {IMAGES: images})
-        return symbols
+        inputs = {IMAGES: images}
+        if self._scales:
+            inputs[SCALED] = np.empty((0, *self._sizing.scaled((images.shape[2], images.shape[3]))), np.uint8)
+        return inputs
 
-    def code(self, symbols: np.ndarray) -> list[Packet]:
-        """Codes int32 symbols (N, B, ...) to one packet a sample."""
-        return [Packet(payload) for payload in self._coder.encode(symbols)]
+    def analyze(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        """Runs the network.
 
-    def encode(self, images: np.ndarray) -> list[Packet]:
-        """Turns uint8 images (N, C, H, W) into one packet a sample, in order."""
-        return self.code(self.symbols(images))
+        Args:
+            images: uint8, (N, C, H, W).
+
+        Returns:
+            `SYMBOLS`, int32 (N, B, ...); for integers of fixed width also `SCALE` and `ZERO_POINT`, float32 (N,).
+
+        Raises:
+            ValueError: for other images.
+        """
+        names = [given.name for given in self._graph.get_outputs()]
+        return dict(zip(names, self._graph.run(names, self.inputs(images)), strict=True))
+
+    def code(self, values: dict[str, np.ndarray]) -> list[Packet]:
+        """Codes what `analyze` gives to one packet a sample, which does not say how large its image is."""
+        if isinstance(self._coder, SymbolCoder):
+            return [Packet(payload) for payload in self._coder.encode(values[SYMBOLS])]
+        return [Packet(*coded) for coded in self._coder.encode(*(values[n] for n in (SYMBOLS, SCALE, ZERO_POINT)))]
+
+    def encode(self, images: Sequence[np.ndarray] | np.ndarray) -> list[Packet]:
+        """Turns uint8 images (N, C, H, W), or N of (C, H, W) where they vary, into one packet a sample, in order."""
+        if not self.session.has_size:
+            return self.code(self.analyze(np.asarray(images)))
+        sizes = image_sizes(images)
+        return [
+            replace(packet, size=size)
+            for image, size in zip(images, sizes, strict=True)
+            for packet in self.code(self.analyze(image[None]))
+        ]
+
+
+def _open_coder(folder: Path, integer_bits: int | None) -> SymbolCoder | IntegerCoder:
+    if integer_bits is not None:
+        return IntegerCoder(integer_bits)
+    with np.load(folder / TABLES) as stored:
+        tables = {name: stored[name] for name in TABLE_PARTS}
+    precision = int(tables.pop("precision"))
+    return SymbolCoder(IntegerTables(**tables, precision=precision))
 
 
 def _open_graph(path: Path, threads: int) -> Any:

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from sc2bench.chain import Chain
+from sc2bench.sizing import Frame, Size, Sizing, image_sizes
 from sc2bench.teachers.heads import Head, LastStage, final
-from sc2bench.teachers.sizing import Frame, Sizing, image_sizes
 
 # Of one size: uint8 (N, C, H, W); else uint8 (C, H, W) each.
 Images = Tensor | Sequence[Tensor]
@@ -34,31 +34,34 @@ class Preprocess(nn.Module):
         self.register_buffer("std", torch.tensor(std).view(-1, 1, 1) * 255, persistent=False)
         self.sizing = sizing or Sizing(margin=pad)
 
-    def forward(self, images: Images) -> Tensor:
+    def forward(self, images: Images, scaled: Size | None = None) -> Tensor:
         """Takes uint8 images; returns float32 (N, C, H', W'), channels last in memory.
 
         Images of one size give the same result together as each alone. Others are padded at the right and at the
         bottom, which is for training.
+
+        Args:
+            images: as they came.
+            scaled: what images of one size are scaled to, for graphs that can't work it out; `None`: as sizing says.
         """
         if isinstance(images, Tensor):
             # One image tells the size of all, so that a traced graph takes batches of any number.
-            return self._padded(self._scaled(images), *self.frame(images[:1]).padded)
-        height, width = self.frame(images).padded
-        return torch.cat([self._padded(self._scaled(image[None]), height, width) for image in images])
+            size = self.frame(images[:1]).scaled[0] if scaled is None else scaled
+            return self._padded(self._scaled(images, size), *self.sizing.padded(size))
+        frame = self.frame(images)
+        each = zip(images, frame.scaled, strict=True)
+        return torch.cat([self._padded(self._scaled(image[None], size), *frame.padded) for image, size in each])
 
     def frame(self, images: Images) -> Frame:
         """The sizes of images before and after."""
         return self.sizing.frame(image_sizes(images))
 
-    def _scaled(self, images: Tensor) -> Tensor:
+    def _scaled(self, images: Tensor, size: Size) -> Tensor:
         framed = nn.functional.pad(images, (self.sizing.margin,) * 4)
         normalized = (framed - self.mean) / self.std
-        factor = self.sizing.factor((framed.shape[-2], framed.shape[-1]))
-        if factor == 1:
+        if self.sizing.shorter is None:
             return normalized
-        return nn.functional.interpolate(
-            normalized, scale_factor=factor, mode="bilinear", recompute_scale_factor=True, align_corners=False
-        )
+        return nn.functional.interpolate(normalized, size=size, mode="bilinear", align_corners=False)
 
     def _padded(self, images: Tensor, height: int, width: int) -> Tensor:
         added = (0, width - images.shape[-1], 0, height - images.shape[-2])

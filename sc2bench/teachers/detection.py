@@ -16,8 +16,8 @@ from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.roi_heads import RoIHeads
 from torchvision.models.detection.rpn import RegionProposalNetwork
 
+from sc2bench.sizing import Frame, Size
 from sc2bench.teachers.heads import Head, Output
-from sc2bench.teachers.sizing import Frame, Size
 
 # One image's detections: boxes (n, 4) as x1, y1, x2, y2 in the image's pixels, scores (n,), labels int64 (n,).
 Detections = dict[str, Tensor]

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from sc2bench.teachers.sizing import Frame
+from sc2bench.sizing import Frame
 
 
 class Output:

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from sc2bench.sizing import Frame
 from sc2bench.teachers.heads import Head, Output
-from sc2bench.teachers.sizing import Frame
 
 
 @dataclass

@@ -2,8 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-
-from torch import Tensor
+from typing import Any
 
 Size = tuple[int, int]
 
@@ -49,16 +48,23 @@ class Sizing:
     def scaled(self, size: Size) -> Size:
         """The size of an image after the margin and the scaling."""
         height, width = (side + 2 * self.margin for side in size)
+        if self.shorter is None:
+            return height, width
         factor = self.factor((height, width))
         return int(height * factor), int(width * factor)
 
     def frame(self, sizes: Sequence[Size]) -> Frame:
         """The sizes of a batch of images."""
         scaled = tuple(map(self.scaled, sizes))
-        height, width = (-(-max(sides) // self.multiple) * self.multiple for sides in zip(*scaled, strict=True))
-        return Frame(tuple(sizes), scaled, (height, width))
+        height, width = (max(sides) for sides in zip(*scaled, strict=True))
+        return Frame(tuple(sizes), scaled, self.padded((height, width)))
+
+    def padded(self, size: Size) -> Size:
+        """The next size whose sides are multiples."""
+        height, width = ((side + self.multiple - 1) // self.multiple * self.multiple for side in size)
+        return height, width
 
 
-def image_sizes(images: Iterable[Tensor]) -> list[Size]:
-    """The (height, width) of images (C, H, W), also of a batch of them (N, C, H, W)."""
+def image_sizes(images: Iterable[Any]) -> list[Size]:
+    """The (height, width) of images (C, H, W), tensors or arrays, also of a batch of them (N, C, H, W)."""
     return [(image.shape[-2], image.shape[-1]) for image in images]
