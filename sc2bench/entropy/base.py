@@ -41,7 +41,7 @@ class LatentDecoder(nn.Module):
         """Builds the integer tables, once training is over; nothing to do without a prior."""
 
     def require_tables(self) -> None:
-        """Raises `EntropyTablesMissing` before `update_tables()`, where there is a prior."""
+        """Makes the coder ready, where there is a prior; raises `EntropyTablesMissing` before `update_tables()`."""
 
     def probe(self) -> bytes:
         """What decoding computes beyond the tables, for a fixed input: sides must agree on it to share a session."""

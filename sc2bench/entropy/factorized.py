@@ -55,8 +55,8 @@ class FactorizedPrior(LatentCodec):
         return IntegerTables.of(self.model)
 
     def require_tables(self) -> None:
-        """Raises `EntropyTablesMissing` before `update_tables()`."""
-        _ = self.tables
+        """Makes the coder ready; raises `EntropyTablesMissing` before `update_tables()`."""
+        _ = self.coder
 
     @cached_property
     def coder(self) -> SymbolCoder:
