@@ -164,6 +164,7 @@ def test_no_samples_are_no_bytes(tables):
     assert coder.decode([], (CHANNELS, 4)).shape == (0, CHANNELS, 4)
 
 
+@pytest.mark.slow
 def test_compiled_coder_works_where_nothing_can_be_written(tmp_path):
     """Not in the package's folder, and not in a home: then each process compiles for itself."""
     package = tmp_path / "sc2bench"
@@ -185,7 +186,9 @@ def test_compiled_coder_works_where_nothing_can_be_written(tmp_path):
     }
     (package / "coding" / "__pycache__").touch()
     command = [sys.executable, "-c", program]
-    result = subprocess.run(command, env=os.environ | blocked, capture_output=True, text=True, check=False)
+    result = subprocess.run(
+        command, cwd=tmp_path, env=os.environ | blocked, capture_output=True, text=True, check=False
+    )
     tables = IntegerTables(np.array([[0, 32768, 65536]]), np.array([1]), np.array([0]))
     expected = constriction_coder.encode(tables, [(np.arange(4), np.zeros(4, np.int64))])
     assert result.stdout.strip() == expected.hex(), result.stderr

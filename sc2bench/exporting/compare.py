@@ -40,6 +40,11 @@ class ExportedDevice(LatentDevice):
         """Codes symbols."""
         return self.runner.code(values.numpy())
 
+    def estimate_bits(self, values: Tensor) -> Tensor | None:
+        """The prior's estimate for symbols, float (N,)."""
+        prior: Any = self.prior
+        return super().estimate_bits(prior.dequantize(values.numpy()))
+
 
 def on_runner(model: SplitModel, runner: DeviceRunner) -> SplitModel:
     """The model with its exported device half in place of its own; all else is shared.
