@@ -242,6 +242,19 @@ def test_prior_codes_what_it_quantizes():
     assert bits.detach().numpy() == pytest.approx(prior.tables.information_bits(symbols), rel=0.02)
 
 
+@pytest.mark.parametrize("spread", [2, 1e6])
+def test_bits_are_looked_up_as_they_are_computed(spread):
+    """Also where the look-up would be larger than the latents."""
+    prior = FactorizedPrior(4).eval()
+    with torch.no_grad():
+        prior.model.quantiles[:, 0, 1] = torch.tensor([0.3, -1.7, 0.0, 2.5])
+        latents = torch.randn(3, 4, 9, 9) * spread
+        expected = prior(latents)[1]
+    estimated = prior.estimate_bits(latents)
+    assert estimated.tolist() == pytest.approx(expected.tolist(), rel=1e-6)
+    assert not estimated.requires_grad
+
+
 def test_auxiliary_loss_touches_quantiles_only():
     prior = FactorizedPrior(4)
     prior.auxiliary_loss().backward()

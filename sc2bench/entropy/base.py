@@ -75,6 +75,10 @@ class LatentCodec(LatentDecoder):
     def compress(self, latents: Tensor) -> list[Coded]:
         """Codes latents, float (N, channels, ...), to one item a sample."""
 
+    def estimate_bits(self, latents: Tensor) -> Tensor | None:
+        """The bits of `forward` in evaluation mode alone, without gradients: float, (N,)."""
+        return self(latents)[1]
+
     def auxiliary_loss(self) -> Tensor | float:
         """A loss of parameters that no other loss moves."""
         return 0.0

@@ -57,7 +57,7 @@ class LatentDevice(DeviceHalf):
 
     def estimate_bits(self, values: Tensor) -> Tensor | None:
         """The prior's estimate for latents, before tables and coding: float, (N,)."""
-        return self.prior(values)[1]
+        return self.prior.estimate_bits(values)
 
     def symbol_shapes(self) -> SymbolShapes:
         """What gives the shapes of an image's symbols, for the server."""
