@@ -17,7 +17,7 @@ from sc2bench.errors import DataError, OutputError
 from sc2bench.files import write_json
 
 SCHEMA_VERSION = 1
-_PACKAGES = ("sc2bench", "torch", "torchvision", "compressai", "constriction", "pillow", "numpy")
+_PACKAGES = ("sc2bench", "torch", "torchvision", "compressai", "numba", "pillow", "numpy")
 # What records have had from the start; methods without a prior or a learned rate have null there.
 _FIRST_FIELDS = (
     "schema_version", "task", "dataset", "split", "samples", "method", "codec", "prior", "teacher", "rate_knob", "rate",

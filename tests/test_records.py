@@ -94,4 +94,4 @@ def test_missing_and_unwritable_folders(tmp_path):
 def test_environment_names_processor_and_versions():
     found = environment()
     assert found["processor"]
-    assert set(found["packages"]) >= {"torch", "compressai", "constriction"}
+    assert set(found["packages"]) >= {"torch", "compressai", "numba"}

@@ -20,8 +20,8 @@ from measure import environment, interleave, table
 
 from sc2bench.entropy import Coded, FactorizedPrior
 
-# Latents of 32x32 images and of 224x224 images, and how many are coded together.
-SIZES = {"16x4x4": ((16, 4, 4), 250), "24x55x55": ((24, 55, 55), 8)}
+# Latents of 32x32 images, of something between, and of 224x224 images, and how many are coded together.
+SIZES = {"16x4x4": ((16, 4, 4), 250), "16x32x32": ((16, 32, 32), 32), "24x55x55": ((24, 55, 55), 8)}
 SCALES = {"1.6 bits a symbol": 0.5, "3.8 bits a symbol": 3.0}
 
 

@@ -19,7 +19,7 @@ from typing import Any
 
 # Builds a variant in its own process; what it returns does the work once. It must be importable by name.
 Variant = Callable[[], Callable[[], Any]]
-_PACKAGES = ("torch", "torchvision", "compressai", "constriction", "numpy")
+_PACKAGES = ("torch", "torchvision", "compressai", "numba", "numpy")
 
 
 @dataclass

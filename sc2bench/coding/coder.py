@@ -1,19 +1,13 @@
-"""Lossless coding of integer symbols under integer tables, with constriction's range coder."""
+"""Lossless coding of integer symbols under integer tables, by the compiled range coder."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
-from constriction import stream
 
 from sc2bench.coding.tables import IntegerTables
 from sc2bench.errors import Sc2benchError
-
-_WORD_BYTES = 4
-_STATE_BITS = 64
-# An escaped symbol is at most 2**33 steps outside its table, so its distance has at most 34 bits.
-_LENGTH_MODEL = stream.model.Uniform(35)
-_CHUNK_BITS = 16
-_INT32 = np.iinfo(np.int32)
 
 
 class CodingError(Sc2benchError):
@@ -32,8 +26,14 @@ class SymbolCoder:
 
     def __init__(self, tables: IntegerTables):
         self.tables = tables
-        # The probabilities are multiples of 2**-16 and so exact in floats: every machine builds the same models.
-        self._models = [stream.model.Categorical(tables.probabilities(t), perfect=False) for t in range(len(tables))]
+        compiled = _range_coder()
+        self._bounds = tables.bounds(compiled.PRECISION)
+        self._hints = compiled.hints(self._bounds, tables.lengths)
+        self._lengths = tables.lengths.astype(np.int64)
+        self._offsets = tables.offsets.astype(np.int64)
+        # The first call compiles, or loads what is compiled already. It is made here, so that nobody measures it.
+        shape = (len(tables),)
+        self.decode(self.encode(np.zeros((1, *shape), np.int32)), shape)
 
     def encode(self, symbols: np.ndarray, indexes: np.ndarray | None = None) -> list[bytes]:
         """Codes a batch, each sample on its own.
@@ -45,14 +45,9 @@ class SymbolCoder:
         Returns:
             N byte strings, each the shortest that decodes to its sample.
         """
-        if indexes is None:
-            indexes = np.broadcast_to(self._channel_indexes(symbols.shape[1:]), symbols.shape)
-        packed = []
-        for sample, sample_indexes in zip(symbols, indexes, strict=True):
-            encoder = SymbolEncoder(self)
-            encoder.put(sample.ravel(), sample_indexes.ravel())
-            packed.append(encoder.finish())
-        return packed
+        encoder = SymbolEncoder(self, len(symbols))
+        encoder.put(_flat(symbols), self._channel_indexes(symbols.shape[1:]) if indexes is None else _flat(indexes))
+        return encoder.finish()
 
     def decode(
         self, packed: Sequence[bytes], shape: Sequence[int] = (), indexes: np.ndarray | None = None
@@ -71,56 +66,66 @@ class SymbolCoder:
             CodingError: a string is not a code under these tables. Most damaged strings decode to other symbols
                 instead; a checksum is what finds them.
         """
+        decoder = SymbolDecoder(self, packed)
         if indexes is None:
-            indexes = np.broadcast_to(self._channel_indexes(shape), (len(packed), *shape))
-        symbols = np.empty(indexes.shape, dtype=np.int32)
-        for sample, data, sample_indexes in zip(symbols, packed, indexes, strict=True):
-            sample[...] = SymbolDecoder(self, data).take(sample_indexes.ravel()).reshape(sample.shape)
-        return symbols
+            return decoder.take(self._channel_indexes(shape)).reshape(len(packed), *shape)
+        return decoder.take(_flat(indexes)).reshape(indexes.shape)
 
     def _channel_indexes(self, shape: Sequence[int]) -> np.ndarray:
-        """The place on the first axis of a sample of this shape."""
+        """For a sample of this shape the places on its first axis, one row for all samples, (1, S)."""
         if not shape or shape[0] != len(self.tables):
             raise ValueError(f"symbols of shape {tuple(shape)} don't fit {len(self.tables)} tables on axis 1")
-        return np.arange(len(self.tables)).reshape(-1, *(1,) * (len(shape) - 1)) + np.zeros(shape, np.int64)
-
-    def _runs(self, indexes: np.ndarray) -> Iterator[tuple[stream.model.Categorical, np.ndarray]]:
-        """The tables that occur, by rising index, each with the places of its symbols: one call a table is quick."""
-        order = np.argsort(indexes, kind="stable")
-        ordered = indexes[order]
-        ends = [*(np.flatnonzero(np.diff(ordered)) + 1), len(order)]
-        start = 0
-        for end in ends if len(order) else ():
-            yield self._models[ordered[start]], order[start:end]
-            start = end
+        return np.arange(len(self.tables)).repeat(int(np.prod(shape[1:], dtype=np.int64)))[None]
 
 
 class SymbolEncoder:
-    """One sample's symbols on their way to bytes, step by step.
+    """A batch's symbols on their way to bytes, step by step.
 
     Args:
         coder: brings the tables.
+        samples: N, how many are coded side by side.
     """
 
-    def __init__(self, coder: SymbolCoder):
+    def __init__(self, coder: SymbolCoder, samples: int):
         self._coder = coder
-        self._encoder = stream.queue.RangeEncoder()
+        self._words = np.empty((samples, 0), np.uint32)
+        self._counts = np.zeros(samples, np.int64)
+        self._intervals = np.tile(np.array([0, _range_coder().FULL_WIDTH], np.uint64), (samples, 1))
 
     def put(self, symbols: np.ndarray, indexes: np.ndarray) -> None:
-        """Codes one step: int32 symbols (S,) under the tables `indexes` (S,)."""
-        tables = self._coder.tables
-        places = symbols.astype(np.int64) - tables.offsets[indexes]
-        lengths = tables.lengths[indexes]
-        escaped = (places < 0) | (places >= lengths)
-        inside = np.where(escaped, lengths, places).astype(np.int32)
-        for model, run in self._coder._runs(indexes):
-            self._encoder.encode(inside[run], model)
-        for place in np.flatnonzero(escaped):
-            _encode_escaped(self._encoder, int(places[place]), int(lengths[place]))
+        """Codes one step.
 
-    def finish(self) -> bytes:
-        """The shortest byte string that decodes to all steps."""
-        return _shortest(self._encoder)
+        Args:
+            symbols: int32, (N, S).
+            indexes: of their tables, integers (N, S), or (1, S) for all samples alike.
+
+        Raises:
+            IndexError: an index names no table.
+        """
+        self._make_room(symbols.shape[1])
+        coder = self._coder
+        if not _range_coder().encode(
+            coder._bounds, coder._lengths, coder._offsets, np.ascontiguousarray(symbols, np.int32),
+            _checked(indexes, symbols.shape), self._words, self._counts, self._intervals,
+        ):  # fmt: skip
+            raise _no_table(coder)
+
+    def finish(self) -> list[bytes]:
+        """For each sample the shortest byte string that decodes to all steps."""
+        compiled = _range_coder()
+        packed = np.empty(compiled.WORD_BYTES * int((self._counts + 2).sum()), np.uint8)
+        starts = compiled.finish(self._words, self._counts, self._intervals, packed).tolist()
+        data = packed[: starts[-1]].tobytes()
+        return [data[start:end] for start, end in pairwise(starts)]
+
+    def _make_room(self, symbols: int) -> None:
+        """Enlarges the words' array if it might be too small for one more step of so many symbols."""
+        samples, room = self._words.shape
+        needed = int(self._counts.max(initial=0)) + symbols * _range_coder().MAX_SYMBOL_BITS // 32 + 1
+        if needed > room:
+            words = np.empty((samples, max(needed, 2 * room)), np.uint32)
+            words[:, :room] = self._words
+            self._words = words
 
 
 class SymbolDecoder:
@@ -128,76 +133,64 @@ class SymbolDecoder:
 
     Args:
         coder: brings the tables.
-        data: one sample's bytes.
+        packed: the samples' bytes.
     """
 
-    def __init__(self, coder: SymbolCoder, data: bytes):
+    def __init__(self, coder: SymbolCoder, packed: Sequence[bytes]):
         self._coder = coder
-        padded = data + bytes(-len(data) % _WORD_BYTES)
-        self._decoder = stream.queue.RangeDecoder(np.frombuffer(padded, ">u4").astype(np.uint32))
+        self._data = np.frombuffer(b"".join(packed), np.uint8)
+        lengths = np.array([len(data) for data in packed], np.int64)
+        self._ends = np.cumsum(lengths)
+        self._places = self._ends - lengths
+        self._points = np.empty((len(packed), 2), np.uint64)
+        _range_coder().start(self._data, self._places, self._ends, self._points)
 
     def take(self, indexes: np.ndarray) -> np.ndarray:
-        """Decodes one step, int32 (S,); raises `CodingError` if the bytes are no code under the tables."""
-        tables = self._coder.tables
-        symbols = np.empty(len(indexes), np.int32)
-        try:
-            for model, run in self._coder._runs(indexes):
-                symbols[run] = self._decoder.decode(model, len(run))
-            lengths, offsets = tables.lengths[indexes], tables.offsets[indexes]
-            escaped = symbols == lengths
-            symbols += offsets
-            for place in np.flatnonzero(escaped):
-                symbols[place] = _decode_escaped(self._decoder, int(lengths[place]), int(offsets[place]))
-        except AssertionError as error:  # constriction's word for an impossible code
-            raise CodingError(
-                "the payload is not a code under these entropy tables; it is damaged or foreign"
-            ) from error
+        """Decodes one step.
+
+        Args:
+            indexes: as for `SymbolEncoder.put`.
+
+        Returns:
+            int32, (N, S).
+
+        Raises:
+            CodingError: the bytes are no code under the tables.
+            IndexError: an index names no table.
+        """
+        coder, compiled = self._coder, _range_coder()
+        symbols = np.empty((len(self._ends), indexes.shape[1]), np.int32)
+        outcome = compiled.decode(
+            coder._bounds, coder._hints, coder._lengths, coder._offsets,
+            self._data, self._places, self._ends, self._points,
+            _checked(indexes, symbols.shape), symbols,
+        )  # fmt: skip
+        if outcome == compiled.NO_TABLE:
+            raise _no_table(coder)
+        if outcome == compiled.NO_CODE:
+            raise CodingError("the payload is not a code under these entropy tables; it is damaged or foreign")
+        if outcome == compiled.NO_INT32:
+            raise CodingError("the payload decodes to a symbol that is no int32; it is damaged or foreign")
         return symbols
 
 
-def _encode_escaped(encoder: stream.queue.RangeEncoder, place: int, length: int) -> None:
-    """Codes a symbol that has the place `place`, outside 0 ... length - 1, in a table of `length` symbols."""
-    # Even numbers lie behind the table, odd ones before it.
-    folded = 2 * (place - length) if place >= length else -2 * place - 1
-    bits = folded.bit_length()
-    encoder.encode(bits, _LENGTH_MODEL)
-    for shift in range(0, bits, _CHUNK_BITS):
-        width = min(_CHUNK_BITS, bits - shift)
-        encoder.encode(folded >> shift & (1 << width) - 1, stream.model.Uniform(1 << width))
+def _flat(values: np.ndarray) -> np.ndarray:
+    return values.reshape(len(values), int(np.prod(values.shape[1:], dtype=np.int64)))
 
 
-def _decode_escaped(decoder: stream.queue.RangeDecoder, length: int, offset: int) -> int:
-    bits = int(decoder.decode(_LENGTH_MODEL))
-    folded = 0
-    for shift in range(0, bits, _CHUNK_BITS):
-        width = min(_CHUNK_BITS, bits - shift)
-        folded |= int(decoder.decode(stream.model.Uniform(1 << width))) << shift
-    symbol = offset - (folded + 1) // 2 if folded % 2 else offset + length + folded // 2
-    if not _INT32.min <= symbol <= _INT32.max:
-        raise CodingError(f"the payload decodes to {symbol}, which is no int32; it is damaged or foreign")
-    return symbol
+def _checked(indexes: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Indexes as the compiled coder reads them; it checks no bounds of arrays."""
+    if indexes.shape not in (shape, (1, *shape[1:])):
+        raise ValueError(f"indexes of shape {indexes.shape} don't fit symbols of shape {shape}")
+    return np.ascontiguousarray(indexes, np.int64)
 
 
-def _shortest(encoder: stream.queue.RangeEncoder) -> bytes:
-    """The shortest byte string that, followed by zeros, lies in the encoder's final interval.
+def _no_table(coder: SymbolCoder) -> IndexError:
+    return IndexError(f"an index names none of the {len(coder.tables)} tables")
 
-    The range coder's result is a number; every number of an interval decodes alike. constriction gives one in whole
-    words of 32 bits. The interval's bounds are in the coder's state, so the number with the fewest bytes can be chosen.
-    """
-    words = encoder.get_compressed()
-    if not len(words):
-        return b""
-    _, (lower, width) = encoder.pos()
-    sealed = lower + (1 << 32) - 1 & (1 << _STATE_BITS) - 1
-    # If the sealing word alone would not bound the number, constriction appends a word of zeros.
-    if sealed >> 32 == (lower + width & (1 << _STATE_BITS) - 1) >> 32:
-        words = words[:-1]
-    number = int.from_bytes(words.astype(">u4").tobytes(), "big") << 32
-    total_bytes = _WORD_BYTES * (len(words) + 1)
-    start = number - ((sealed >> 32 << 32) - lower & (1 << _STATE_BITS) - 1)
-    for dropped in range(_STATE_BITS // 8, -1, -1):
-        step = 1 << 8 * dropped
-        chosen = -(-start // step) * step
-        if chosen < start + width:
-            return (chosen >> 8 * dropped).to_bytes(max(total_bytes - dropped, 0), "big").rstrip(b"\0")
-    raise AssertionError("an interval of the range coder is never empty")
+
+def _range_coder() -> Any:
+    """The compiled coder; it is imported when symbols are coded, for importing Numba takes its time."""
+    from sc2bench.coding import range_coder
+
+    return range_coder

@@ -59,6 +59,15 @@ class IntegerTables:
         row = self.cumulative[table, : self.lengths[table] + 2]
         return np.diff(row) / float(1 << self.precision)
 
+    def bounds(self, precision: int) -> np.ndarray:
+        """The cumulative frequencies at a higher precision, uint32 (T, L); every symbol keeps a frequency above 0.
+
+        They are those that constriction's fast categorical models have, symbol by symbol.
+        """
+        entries = np.arange(self.cumulative.shape[1])
+        spread = (1 << precision) - (self.lengths[:, None].astype(np.int64) + 1)
+        return ((self.cumulative.astype(np.int64) * spread >> self.precision) + entries).astype(np.uint32)
+
     def information_bits(self, symbols: np.ndarray) -> np.ndarray:
         """The information content of symbols under the tables, in bits; an escape counts without what follows it.
 

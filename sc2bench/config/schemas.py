@@ -82,7 +82,7 @@ class EvaluationConfig:
     `coco_backend`: what computes mean average precision, "pycocotools" or "faster_coco_eval".
     `server_precision`: "fp32", or "bf16" for a server half that computes its convolutions and matrix products in
     bfloat16, which is faster where the processor has it. Bytes don't depend on it, predictions do a little.
-    `estimate`: whether the prior's estimate of the bits is measured, too, for which the encoder runs a second time.
+    `estimate`: whether the prior's estimate of the bits is measured, too, from the latents that are coded.
     `latency_repeats`: how often each half is timed on single images, fewer if that takes long; 0: not at all.
     `threads`: of PyTorch's operators while it is timed; one stands for a weak device.
     `export`: the device's half is exported as ONNX, where that is possible, to know the size of its file and its time

@@ -46,25 +46,22 @@ class AutoregressiveDecoder(HyperpriorDecoder):
 
     def encode(self, latents: Tensor, side_latents: Tensor) -> tuple[list[bytes], np.ndarray]:
         """Codes position by position; see `HyperpriorDecoder.encode`."""
-        encoders = [SymbolEncoder(self.coder) for _ in latents]
+        encoder = SymbolEncoder(self.coder, len(latents))
 
         def code(at: tuple[int, int], indexes: np.ndarray, means: Tensor) -> Tensor:
             values = torch.round(latents[:, :, at[0], at[1]].double() - means)
-            symbols = values.cpu().numpy().astype(np.int32)
-            for encoder, sample, sample_indexes in zip(encoders, symbols, indexes, strict=True):
-                encoder.put(sample, sample_indexes)
+            encoder.put(values.cpu().numpy().astype(np.int32), indexes)
             return values
 
         _, indexes = self._walk(side_latents, code)
-        return [encoder.finish() for encoder in encoders], indexes
+        return encoder.finish(), indexes
 
     def decode(self, payloads: Sequence[bytes], side_latents: Tensor, checks: Sequence[bytes]) -> Tensor:
         """Inverts `encode`; the check, where there is one, is compared when all is decoded."""
-        decoders = [SymbolDecoder(self.coder, payload) for payload in payloads]
+        decoder = SymbolDecoder(self.coder, payloads)
 
         def code(at: tuple[int, int], indexes: np.ndarray, means: Tensor) -> Tensor:
-            symbols = [decoder.take(sample) for decoder, sample in zip(decoders, indexes, strict=True)]
-            return torch.from_numpy(np.stack(symbols)).to(means)
+            return torch.from_numpy(decoder.take(indexes)).to(means)
 
         latents, indexes = self._walk(side_latents, code)
         compare(indexes, checks)

@@ -41,7 +41,7 @@ class LatentDecoder(nn.Module):
         """Builds the integer tables, once training is over; nothing to do without a prior."""
 
     def require_tables(self) -> None:
-        """Raises `EntropyTablesMissing` before `update_tables()`, where there is a prior."""
+        """Makes the coder ready, where there is a prior; raises `EntropyTablesMissing` before `update_tables()`."""
 
     def probe(self) -> bytes:
         """What decoding computes beyond the tables, for a fixed input: sides must agree on it to share a session."""
@@ -74,6 +74,10 @@ class LatentCodec(LatentDecoder):
     @abstractmethod
     def compress(self, latents: Tensor) -> list[Coded]:
         """Codes latents, float (N, channels, ...), to one item a sample."""
+
+    def estimate_bits(self, latents: Tensor) -> Tensor | None:
+        """The bits of `forward` in evaluation mode alone, without gradients: float, (N,)."""
+        return self(latents)[1]
 
     def auxiliary_loss(self) -> Tensor | float:
         """A loss of parameters that no other loss moves."""

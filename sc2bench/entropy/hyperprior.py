@@ -102,9 +102,9 @@ class HyperpriorDecoder(LatentDecoder):
         self.__dict__.pop("coder", None)
 
     def require_tables(self) -> None:
-        """Raises `EntropyTablesMissing` before `update_tables()`."""
+        """Makes the coders ready; raises `EntropyTablesMissing` before `update_tables()`."""
         self.side.require_tables()
-        IntegerTables.of(self.gaussian)
+        _ = self.coder
 
     @cached_property
     def coder(self) -> SymbolCoder:
@@ -178,7 +178,7 @@ class Hyperprior(LatentCodec):
         self.shared.update_tables()
 
     def require_tables(self) -> None:
-        """Raises `EntropyTablesMissing` before `update_tables()`."""
+        """Makes the coders ready; raises `EntropyTablesMissing` before `update_tables()`."""
         self.shared.require_tables()
 
     def probe(self) -> bytes:

@@ -82,7 +82,8 @@ class _Tally:
 
     def add(self, images: Images, targets: Any) -> None:
         started = now(images)
-        packets = self.model.encode(images)
+        analyzed = self.model.analyze(images)
+        packets = self.model.code(analyzed)
         sent = [packet.to_bytes(self.session) for packet in packets]
         encoded = now(images)
         predictions = self._predict([Packet.from_bytes(data, self.session) for data in sent], images[0].device)
@@ -91,8 +92,8 @@ class _Tally:
         self.metric.update(predictions, targets)
         sizes = [packet.sizes(self.session) for packet in packets]
         self.sizes.append(np.array([[size[part] for part in PARTS] for size in sizes], dtype=np.int64))
-        # The estimate is no part of sending an image, so it is made outside of what is timed.
-        bits = self.model.estimate_bits(images) if self.estimate else None
+        # The estimate is no part of sending an image, so it is made outside of what is timed, from what was coded.
+        bits = self.model.estimate_bits(analyzed) if self.estimate else None
         if bits is not None:
             self.bits.append(bits.double().cpu())
 

@@ -42,6 +42,11 @@ class ExportedDevice(LatentDevice):
         """Codes what the graph gives."""
         return self.runner.code(values)
 
+    def estimate_bits(self, values: Tensor) -> Tensor | None:
+        """The prior's estimate for symbols, float (N,)."""
+        prior: Any = self.prior
+        return super().estimate_bits(prior.dequantize(values.numpy()))
+
 
 def on_runner(model: SplitModel, runner: DeviceRunner) -> SplitModel:
     """The model with its exported device half in place of its own; all else is shared.

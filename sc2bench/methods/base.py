@@ -1,9 +1,10 @@
 """The interface that every method has, and on which everything is measured."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar
+from operator import itemgetter
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -28,10 +29,6 @@ ImageShape = tuple[int, int, int]
 class DeviceHalf(nn.Module):
     """What runs on the device: first the network, then the coder. Both are steps of their own, so each can be timed."""
 
-    def encode(self, images: Tensor) -> list[Packet]:
-        """Turns uint8 images of one size (N, C, H, W) into one packet a sample, in order."""
-        return self.code(self.analyze(images))
-
     @abstractmethod
     def analyze(self, images: Tensor) -> Tensor:
         """Turns uint8 images of one size (N, C, H, W) into what is coded, (N, ...)."""
@@ -39,6 +36,24 @@ class DeviceHalf(nn.Module):
     @abstractmethod
     def code(self, values: Tensor) -> list[Packet]:
         """Codes what `analyze` gives to one packet a sample, in order."""
+
+    def estimate_bits(self, values: Tensor) -> Tensor | None:
+        """The information that a learned prior estimates in what `analyze` gives, float (N,); `None` without one."""
+        return None
+
+
+class Analyzed(NamedTuple):
+    """What the device's network made of those images of a batch that have one size.
+
+    Attributes:
+        values: of `DeviceHalf.analyze`, (n, ...).
+        places: of the n images in the batch.
+        size: (H, W), which their packets carry; `None` where images don't vary.
+    """
+
+    values: Tensor
+    places: Sequence[int]
+    size: tuple[int, int] | None
 
 
 class ServerHalf(nn.Module):
@@ -159,13 +174,25 @@ class SplitModel(nn.Module):
         Raises:
             EntropyTablesMissing: before `update_tables()`, for methods that have a prior.
         """
+        return self.code(self.analyze(images))
+
+    @torch.inference_mode()
+    def analyze(self, images: Images) -> list[Analyzed]:
+        """The first step of `encode`, the network: once for each size among the images."""
         if not self.varies:
-            return self.device.encode(images if isinstance(images, Tensor) else torch.stack(list(images)))
-        return self._each_size(
-            image_sizes(images),
-            lambda size, places: [
-                replace(packet, size=size) for packet in self.device.encode(torch.stack([images[i] for i in places]))
-            ],
+            stacked = images if isinstance(images, Tensor) else torch.stack(list(images))
+            return [Analyzed(self.device.analyze(stacked), range(len(stacked)), None)]
+        return [
+            Analyzed(self.device.analyze(torch.stack([images[i] for i in places])), places, size)
+            for size, places in _by_size(image_sizes(images)).items()
+        ]
+
+    @torch.inference_mode()
+    def code(self, analyzed: Sequence[Analyzed]) -> list[Packet]:
+        """The second step of `encode`, the coder: one packet a sample, in the order of the images."""
+        return _in_order(
+            (places, [replace(packet, size=size) for packet in self.device.code(values)])
+            for values, places, size in analyzed
         )
 
     @torch.inference_mode()
@@ -191,25 +218,25 @@ class SplitModel(nn.Module):
             return run(packets, self.image_shape)
         if any(packet.size is None for packet in packets):
             raise PacketError("a packet does not say how large its image is, though images vary; it is foreign")
-        return self._each_size(
-            [packet.size for packet in packets],
-            lambda size, places: run([packets[i] for i in places], (self.image_shape[0], *size)),
+        return _in_order(
+            (places, run([packets[i] for i in places], (self.image_shape[0], *size)))
+            for size, places in _by_size([packet.size for packet in packets]).items()
         )
 
-    def _each_size(self, sizes: Sequence[Any], run: Callable[[Any, list[int]], Any]) -> list[Any]:
-        """Runs a half once for each size among the samples; returns what comes of each sample, in order."""
-        places: dict[Any, list[int]] = {}
-        for place, size in enumerate(sizes):
-            places.setdefault(size, []).append(place)
-        results: list[Any] = [None] * len(sizes)
-        for size, chosen in places.items():
-            for place, result in zip(chosen, run(size, chosen), strict=True):
-                results[place] = result
-        return results
+    @torch.no_grad()  # CompressAI's masked convolution writes to its weights, which inference mode would freeze
+    def estimate_bits(self, analyzed: Sequence[Analyzed]) -> Tensor | None:
+        """The information that a learned prior estimates in each image, before tables and coding.
 
-    def estimate_bits(self, images: Images) -> Tensor | None:
-        """The information that a learned prior estimates in each image, float (N,); `None` without one."""
-        return None
+        Args:
+            analyzed: of `analyze`; the network has no second run for the estimate.
+
+        Returns:
+            Float, (N,), in the order of the images; `None` without a prior.
+        """
+        estimates = [(group.places, self.device.estimate_bits(group.values)) for group in analyzed]
+        if any(bits is None for _, bits in estimates):
+            return None
+        return torch.stack(_in_order(estimates))
 
     def update_tables(self) -> None:
         """Builds the entropy tables, once the device half is trained; nothing to do without a prior."""
@@ -231,6 +258,20 @@ class SplitModel(nn.Module):
     def variant(self) -> dict[str, str]:
         """What tells this model from others of its method in records, such as its prior or codec."""
         return {}
+
+
+def _by_size(sizes: Sequence[Any]) -> dict[Any, list[int]]:
+    """The places of the samples of each size."""
+    places: dict[Any, list[int]] = {}
+    for place, size in enumerate(sizes):
+        places.setdefault(size, []).append(place)
+    return places
+
+
+def _in_order(groups: Iterable[tuple[Sequence[int], Any]]) -> list[Any]:
+    """What came of each sample, by its place, from groups of places and what came of them."""
+    placed = [pair for places, results in groups for pair in zip(places, results, strict=True)]
+    return [result for _, result in sorted(placed, key=itemgetter(0))]
 
 
 def half_of(weights: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -55,6 +55,10 @@ class LatentDevice(DeviceHalf):
         """Quantizes latents and codes them; what a prior computes for that, such as side latents, belongs to it."""
         return [Packet(coded.payload, coded.side_info) for coded in self.prior.compress(values)]
 
+    def estimate_bits(self, values: Tensor) -> Tensor | None:
+        """The prior's estimate for latents, before tables and coding: float, (N,)."""
+        return self.prior.estimate_bits(values)
+
     def symbol_shapes(self) -> SymbolShapes:
         """What gives the shapes of an image's symbols, for the server."""
         return SymbolShapes(ShapeOf(self.preprocess, self.encoder), self.prior)
@@ -142,14 +146,6 @@ class LatentModel(SplitModel):
         if bits is not None:
             result |= {"bits": bits, "auxiliary_loss": self.device.prior.auxiliary_loss()}
         return result
-
-    @torch.no_grad()  # CompressAI's masked convolution writes to its weights, which inference mode would freeze
-    def estimate_bits(self, images: Images) -> Tensor | None:
-        """The prior's estimate for each uint8 image, before tables and coding: float, (N,)."""
-        if not self.varies:
-            return self.device.prior(self.device(images))[1]
-        estimates = [self.device.prior(self.device(image[None]))[1] for image in images]
-        return None if any(bits is None for bits in estimates) else torch.cat(estimates)
 
     def update_tables(self) -> None:
         """Builds the prior's integer tables."""
