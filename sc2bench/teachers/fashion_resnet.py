@@ -37,7 +37,7 @@ def small_resnet(
         stages["maxpool"] = nn.MaxPool2d(3, 2, 1)
     before = widths[0]
     for index, width in enumerate(widths, start=1):
-        stages[f"layer{index}"] = _layer(before, width, blocks, stride=1 if index == 1 else 2)
+        stages[f"layer{index}"] = residual_layer(before, width, blocks, stride=1 if index == 1 else 2)
         before = width
     stages["avgpool"] = nn.AdaptiveAvgPool2d(1)
     stages["flatten"] = nn.Flatten(1)
@@ -45,7 +45,8 @@ def small_resnet(
     return Chain(stages)
 
 
-def _layer(before: int, width: int, blocks: int, stride: int) -> nn.Sequential:
+def residual_layer(before: int, width: int, blocks: int, stride: int) -> nn.Sequential:
+    """Basic blocks, (N, before, H, W) to (N, width, H / stride, W / stride)."""
     shortcut = None
     if stride != 1 or before != width:
         shortcut = nn.Sequential(nn.Conv2d(before, width, 1, stride, bias=False), nn.BatchNorm2d(width))

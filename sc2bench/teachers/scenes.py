@@ -14,13 +14,14 @@ from sc2bench.chain import Chain
 from sc2bench.registry import TEACHERS
 from sc2bench.teachers.base import Preprocess, Teacher
 from sc2bench.teachers.detection import DetectionHead
-from sc2bench.teachers.fashion_resnet import small_resnet
+from sc2bench.teachers.fashion_resnet import residual_layer, small_resnet
 from sc2bench.teachers.heads import Head
 from sc2bench.teachers.segmentation import SkipHead
 
 GARMENTS = 10
 _WIDTHS = (32, 64, 96)
 _STAGES = tuple(f"layer{number}" for number in range(1, len(_WIDTHS) + 1))
+_CONTEXT_CHANNELS = 128
 _PYRAMID_CHANNELS = 64
 # An anchor a level, in pixels, of three shapes; garments have 20 to 90.
 _ANCHORS = ((28,), (48,), (80,))
@@ -38,7 +39,10 @@ def scenes_classifier() -> Teacher:
 @TEACHERS.register("scenes_segmenter")
 def scenes_segmenter() -> Teacher:
     """A fully convolutional network with skips (Long et al. 2015), for ten garments and background."""
-    head = SkipHead(dict(zip(_STAGES, _WIDTHS, strict=True)), width=64, classes=GARMENTS + 1)
+    channels = dict(zip(_STAGES, _WIDTHS, strict=True))
+    # Coarse enough that one position sees a garment as a whole.
+    context = residual_layer(_WIDTHS[-1], _CONTEXT_CHANNELS, blocks=2, stride=2)
+    head = SkipHead(channels, context, _CONTEXT_CHANNELS, width=64, classes=GARMENTS + 1)
     return _teacher(_backbone(), head)
 
 

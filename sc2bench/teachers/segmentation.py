@@ -64,28 +64,35 @@ class SegmentationHead(Head):
 class SkipHead(Head):
     """A fully convolutional head: coarse features are scaled up and joined by finer ones.
 
+    Logits have twice the height and width of the finest features, from whose channels they are unfolded (Shi et al.,
+    "Real-time single image and video super-resolution using an efficient sub-pixel convolutional neural network",
+    CVPR 2016).
+
     Args:
         channels: of the outputs of the stages, by their names, from fine to coarse.
+        context: the chain's result to features that are coarser still, of `context_channels`.
+        context_channels: of its result.
         width: channels of the joined features.
         classes: background included.
     """
 
-    def __init__(self, channels: Mapping[str, int], width: int, classes: int):
+    def __init__(
+        self, channels: Mapping[str, int], context: nn.Module, context_channels: int, width: int, classes: int
+    ):
         super().__init__()
         self.needs = tuple(channels)
         self.classes = classes
+        self.context = nn.Sequential(context, _normalized(context_channels, width, 1))
         self.lateral = nn.ModuleDict({name: _normalized(before, width, 1) for name, before in channels.items()})
         self.joined = nn.ModuleDict({name: _normalized(width, width, 3) for name in self.needs})
-        self.classifier = nn.Conv2d(width, classes, 1)
+        self.classifier = nn.Sequential(nn.Conv2d(width, classes * 4, 1), nn.PixelShuffle(2))
 
     def forward(self, last: Tensor, features: Mapping[str, Tensor], frame: Frame) -> LabelMaps:
         """Joins the stages' features from coarse to fine."""
-        joined: Tensor | None = None
+        joined = self.context(last)
         for name in reversed(self.needs):
             lateral = self.lateral[name](features[name])
-            joined = lateral if joined is None else lateral + _scaled_to(joined, lateral.shape[-2:])
-            joined = self.joined[name](joined)
-        assert joined is not None
+            joined = self.joined[name](lateral + _scaled_to(joined, lateral.shape[-2:]))
         return LabelMaps(_scaled_to(self.classifier(joined), frame.padded), frame)
 
 
