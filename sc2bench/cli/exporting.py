@@ -10,6 +10,8 @@ from rich.table import Table
 from sc2bench.cli.application import app
 from sc2bench.cli.common import Plugins, interruptible
 
+_MOST_SAMPLES = 1000
+
 
 @app.command("export")
 def export(
@@ -20,7 +22,9 @@ def export(
     compare: Annotated[
         bool, typer.Option("--compare", help="measure what is exported beside the model, on test images")
     ] = False,
-    samples: Annotated[int, typer.Option(min=1, help="test images to compare on")] = 1000,
+    samples: Annotated[
+        int | None, typer.Option(min=1, help="test images to compare on; by default all, but 1,000 at most")
+    ] = None,
     csv: Annotated[Path | None, typer.Option(help="a CSV file that the comparison is written to")] = None,
 ) -> None:
     """Write the device half of a trained model as ONNX, with its tables: it then runs without PyTorch."""
@@ -48,7 +52,7 @@ def export(
             from sc2bench.exporting.compare import compare as measure
             from sc2bench.exporting.compare import write_comparison
 
-            dataset = run.dataset("test", samples)
+            dataset = run.dataset("test", samples or min(len(run.dataset("test")), _MOST_SAMPLES))
             task = TASKS[config.task.name](dataset, config.evaluation)
             rows = measure(model, out, dataset, task, batch_size=config.evaluation.batch_size)
             _show(rows, len(dataset))

@@ -42,10 +42,9 @@ class ExportedDevice(LatentDevice):
         """Codes what the graph gives."""
         return self.runner.code(values)
 
-    def estimate_bits(self, values: Tensor) -> Tensor | None:
-        """The prior's estimate for symbols, float (N,)."""
-        prior: Any = self.prior
-        return super().estimate_bits(prior.dequantize(values.numpy()))
+    def estimate_bits(self, values: Any) -> Tensor | None:
+        """None: what a prior estimates is no part of what is exported."""
+        return None
 
 
 def on_runner(model: SplitModel, runner: DeviceRunner) -> SplitModel:
@@ -110,7 +109,8 @@ def compare(
         if graph == GRAPH or (folder / graph).exists():
             runner = DeviceRunner(folder, int8=graph == INT8_GRAPH)
             models[name] = (on_runner(model, runner), folder / graph)
-    measured = evaluate_all([model for model, _ in models.values()], dataset, task, batch_size=batch_size)
+    every = [model for model, _ in models.values()]
+    measured = evaluate_all(every, dataset, task, batch_size=batch_size, estimate=False)
     differences = [_Difference() for _ in models]
     for images, _ in dataset.loader(batch_size):
         expected = model.encode(images), _symbols(model, images)
