@@ -110,6 +110,7 @@ def test_two_processes_measure_images_of_several_sizes_as_one(tmp_path, task):
         "method=teacher",
         f"recipe=train_scenes_{'detector' if task == 'detection' else 'segmenter'}",
         "teacher.weights=packaged",
+        "teacher.backbone=null",
         "stage1.epochs=1",
         "stage1.batch_size=4",
         "evaluation.batch_size=2",

@@ -182,14 +182,14 @@ def test_an_unexpected_error_in_a_sweep_costs_its_own_point_only(tmp_path, tiny,
 
     suite = Suite.load(light_file, [*tiny, "evaluation.samples=20"])
     broken = suite.runs["WebP"][1]
-    encode = InputCodecDevice.encode
+    code = InputCodecDevice.code
 
-    def fragile(self, images):
+    def fragile(self, values):
         if self.codec.name == "webp" and self.codec.quality == broken.config.rate:
             raise ValueError("the codec broke down")
-        return encode(self, images)
+        return code(self, values)
 
-    monkeypatch.setattr(InputCodecDevice, "encode", fragile)
+    monkeypatch.setattr(InputCodecDevice, "code", fragile)
     with pytest.raises(PointsFailed, match=rf"{broken.run_id}: ValueError: the codec broke down"):
         suite.run(quiet=True)
     assert [run.done for run in suite.all_runs()] == [True, True, False, True, True, True]

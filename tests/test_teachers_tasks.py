@@ -109,7 +109,7 @@ def test_a_teacher_starts_with_the_stages_of_a_packaged_one():
     ("overrides", "message"),
     [
         (["teacher.backbone=scenes_detektor", "teacher.weights=random"], "did you mean 'scenes_detector'"),
-        (["teacher.backbone=scenes_detector"], "teacher.backbone: .*; add teacher.weights=random"),
+        (["teacher.backbone=scenes_detector"], "teacher.backbone: .* with teacher.weights=random"),
     ],
 )
 def test_a_wrong_backbone_is_refused(overrides, message):

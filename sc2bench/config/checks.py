@@ -68,7 +68,7 @@ def _check_teacher(config: TeacherConfig) -> None:
         _known("teacher.backbone", config.backbone, TEACHERS)
         if config.library or config.weights != "random":
             raise ConfigError(
-                "teacher.backbone: is for a model registered here with random weights; add teacher.weights=random"
+                "teacher.backbone: needs a model registered here, with teacher.weights=random; or set it to null"
             )
     if not config.library:
         _known("teacher.name", config.name, TEACHERS)

@@ -120,8 +120,9 @@ def _translate(state: dict[str, Tensor], names: Names, own: dict[str, Tensor]) -
 
 def _ready_tables(model: LatentModel, source: object) -> None:
     """Checks the tables that came, or builds them if some did not."""
+    parts = [part for part in model.device.prior.modules() if isinstance(part, entropy_models.EntropyModel)]
     try:
-        model.device.prior.require_tables()
+        tables = [IntegerTables.of(part) for part in parts]
     except EntropyTablesMissing:
         for part in model.device.prior.modules():
             scales = part.gaussian.scale_table if isinstance(part, HyperpriorDecoder) else torch.empty(0)
@@ -132,12 +133,11 @@ def _ready_tables(model: LatentModel, source: object) -> None:
                 ) from None
         model.update_tables()
         return
-    for part in model.device.prior.modules():
-        if isinstance(part, entropy_models.EntropyModel):
-            factorized = isinstance(part, entropy_models.EntropyBottleneck)
-            rows = part.channels if factorized else part.scale_table.numel()
-            if not _sound(IntegerTables.of(part), rows):
-                raise CheckpointError(f"weights {source} have damaged entropy tables; fetch the file again")
+    for part, found in zip(parts, tables, strict=True):
+        factorized = isinstance(part, entropy_models.EntropyBottleneck)
+        rows = part.channels if factorized else part.scale_table.numel()
+        if not _sound(found, rows):
+            raise CheckpointError(f"weights {source} have damaged entropy tables; fetch the file again")
 
 
 def _sound(tables: IntegerTables, rows: int) -> bool:
