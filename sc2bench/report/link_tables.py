@@ -75,7 +75,7 @@ def link_fastest_table(found: Sequence[Choice], link: Link = IDEAL) -> Table:
         "overhead. Between two choices there is at most one such crossover, since latency is linear in the inverse of "
         "the bandwidth; link_crossovers.csv has those of all pairs."
     )
-    formats = {"From [kbit/s]": ",.4g", "To [kbit/s]": ",.4g"}
+    formats = {"From [kbit/s]": ",.1f", "To [kbit/s]": ",.1f"}
     return Table("link_fastest", "Fastest at each bandwidth", caption, pd.DataFrame(rows), formats)
 
 
@@ -101,7 +101,7 @@ def crossover_table(found: Sequence[Choice], link: Link = IDEAL) -> Table:
         "overhead; empty where one of them is faster at any bandwidth."
     )
     columns = ["First", "Second", "Crossover [kbit/s]", "Faster below", "Faster above"]
-    formats = {"Crossover [kbit/s]": ",.4g"}
+    formats = {"Crossover [kbit/s]": ",.1f"}
     return Table("link_crossovers", "Crossover bandwidths", caption, pd.DataFrame(rows, columns=columns), formats)
 
 
