@@ -15,7 +15,7 @@ import torch
 
 import sc2bench
 from sc2bench.cli import app
-from sc2bench.config import EvaluationConfig, compose
+from sc2bench.config import EvaluationConfig, TaskConfig, compose
 from sc2bench.data import load_dataset
 from sc2bench.errors import CheckpointError, ConfigError
 from sc2bench.exporting.compare import compare, on_runner
@@ -152,9 +152,9 @@ SCALING = Sizing(shorter=80, longer=120, multiple=32)
 
 
 @pytest.mark.parametrize("sizing", [Sizing(), SCALING], ids=["as they are", "scaled"])
-def test_images_of_any_size(sizing, tmp_path):
+def test_images_of_any_size(sizing, tmp_path, few_scenes):
     model = scenes_student("entropic_student", sizing)
-    scenes = load_dataset(compose(["task=scenes_detection", "method=teacher"]).task, "test", 6)
+    scenes = load_dataset(TaskConfig("object_detection", "scenes", str(few_scenes)), "test", 6)
     # Cut to further sizes, for one of which the longer side bounds the scaling.
     images = [*scenes.sample(6), *(image[:, :33, :77] for image in scenes.sample(2))]
     export_device(model, tmp_path)
