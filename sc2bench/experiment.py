@@ -92,7 +92,7 @@ class Run:
         return repr((config.task, config.teacher, config.method, evaluation))
 
     def dataset(self, split: str, samples: int | None = None) -> ImageSet:
-        """One split of the data set, or its first samples; raises `DataError`."""
+        """One split of the data set, or a fixed part of it; raises `DataError`."""
         return load_dataset(self.config.task, split, samples)
 
     def teacher(self) -> Teacher:

@@ -185,6 +185,7 @@ def _run_group(runs: list[Run], confirm: Callable[[Run], None], work: Work) -> N
         dataset,
         TASKS[first.task.name](dataset, first.evaluation),
         batch_size=first.evaluation.batch_size,
+        batch_pixels=first.evaluation.batch_pixels,
         device=accelerator.device,
         workers=first.workers,
         server_precision=first.evaluation.server_precision,

@@ -154,7 +154,7 @@ def test_every_sample_is_dealt_to_one_process(test_images, monkeypatch, samples)
     monkeypatch.setattr(processes, "count", lambda: 4)
     for number in range(4):
         monkeypatch.setattr(processes, "index", lambda number=number: number)
-        loader = test_images.first(samples).loader(20)
+        loader = test_images.part(samples).loader(20)
         for name, share in (("whole", processes.whole_batches), ("parts", processes.parts_of_batches)):
             dealt[name].append([list(batch) for batch in share(loader).batch_sampler])
     for name, shares in dealt.items():
