@@ -9,12 +9,13 @@ from PIL import Image
 from pycocotools.coco import COCO
 from torchvision.models.detection import FasterRCNN_ResNet50_FPN_Weights
 
-from sc2bench.config import TaskConfig
+from sc2bench.config import TaskConfig, compose
 from sc2bench.data import EpochSampler, load_dataset
 from sc2bench.data.coco import VARIABLE, coco2017
 from sc2bench.data.coco_entries import read_entries
 from sc2bench.data.miniature import make_coco
 from sc2bench.errors import ConfigError, DataError
+from sc2bench.experiment import Run
 
 SPLITS = ("train", "validation", "test")
 LIST = "annotations/instances_val2017.json"
@@ -72,6 +73,16 @@ def test_every_hundredth_is_held_out(tmp_path):
     # Without an entry, the area is the box's, and there is no crowd.
     objects = train.source.listing.objects
     assert (objects.area[0], objects.iscrowd.sum()) == (16, 0)
+
+
+def test_training_and_measuring_must_have_the_same_classes(mini, own):
+    sound, other = (Run(compose(["task=coco2017", f"task.root={root}", "method=teacher"])) for root in (mini, own))
+    assert [len(images) for images in sound.training_sets()] == [19, 4]
+    edit(own, lambda content: content["categories"][2].update(name="lorry"))
+    with pytest.raises(
+        DataError, match="coco2017/train has the class 'car' where test has 'lorry'; give both the same"
+    ):
+        other.training_sets()
 
 
 def test_measuring_gets_what_the_file_says(mini):

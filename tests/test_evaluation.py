@@ -28,6 +28,18 @@ def test_sizes_are_those_of_the_bytes_sent(test_images, task):
     assert fields["estimated_bits_mean"] is None
 
 
+def test_batches_of_few_pixels_change_nothing(test_images, task):
+    images = test_images.part(30)
+    model = make("input_codec", "method.codec=jpeg", "rate=20")
+    whole, cut = [], []
+    measured = evaluate(model, images, task, on_samples=whole.append)
+    # The network adds a margin of two pixels at each side.
+    bounded = evaluate(model, images, task, batch_pixels=8 * 32 * 32, on_samples=cut.append)
+    assert (whole, cut) == ([30], [8, 8, 8, 6])
+    assert np.array_equal(measured.sizes, bounded.sizes)
+    assert measured.quality == bounded.quality
+
+
 def test_quality_is_that_of_decoded_packets(test_images, task):
     images = test_images.part(50)
     model = make("input_codec", "method.codec=webp", "rate=5")

@@ -139,7 +139,13 @@ _PRESENTATIONS: dict[str, tuple[tuple[str, ...], Presentation]] = {
 def _ready(task: TaskConfig) -> Path:
     """The folder of the scenes, made if need be."""
     folder = named_root(task, VARIABLE) or CACHE_FOLDER / f"scenes-{_digest()}"
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+    try:
+        wanted = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
+    except OSError as error:
+        raise DataError(
+            f"folder {folder} can't be reached: {error.strerror}; mend its name, place or rights"
+        ) from error
+    if wanted:
         make_scenes(folder)
     try:
         version = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))["version"]
