@@ -408,6 +408,11 @@ def _no_classes(root: Path) -> None:
             "train",
             r"entry .*/n01440765/x\.JPEG leads to /not/mounted/x\.JPEG, which can't be",
         ),
+        (
+            lambda root: (root / "train" / "n01440765" / "x.AVIF").touch(),
+            "train",
+            r"image .*/n01440765/x\.AVIF is of a kind that is not read \(\.jpg, .* are\); convert it, or remove it",
+        ),
         (_pipe, "train", r"entry .*/n01440765/x\.JPEG is neither a file nor a folder; remove it"),
     ],
 )

@@ -1,6 +1,7 @@
 import ctypes
 import multiprocessing
 import os
+import pickle
 import resource
 import signal
 from collections.abc import Callable, Iterator
@@ -12,8 +13,8 @@ import torch
 from PIL import Image
 from torch.utils.data import get_worker_info
 
-from sc2bench.data import PixelLimit, watching
-from sc2bench.data.loading import LoaderError, bounded_batches, default_workers
+from sc2bench.data import EpochSampler, PixelLimit, watching
+from sc2bench.data.loading import LoaderError, bounded_batches, collate, default_workers
 from sc2bench.data.varied import VariedImages
 from sc2bench.errors import DataError
 
@@ -23,7 +24,7 @@ SIZES = ((3, 5), (1, 9), (8, 2))
 class Drawn:
     """Small images of varied sizes; `trouble` comes in the worker that reads number 40."""
 
-    def __init__(self, count: int, trouble: Callable[[], object] = lambda: None):
+    def __init__(self, count: int, trouble: Callable[[], object] = int):
         self.count = count
         self.trouble = trouble
 
@@ -170,6 +171,14 @@ def test_workers_are_chosen_from_the_machine(monkeypatch):
     assert drawn().loader(10, workers=None).num_workers == 8
     assert drawn().loader(300, workers=None).num_workers == 0
     assert drawn().loader(10).num_workers == 0
+
+
+def test_sets_can_be_handed_to_workers_that_are_started_anew():
+    """As on macOS and Windows, and on Linux from Python 3.14."""
+    sampler = EpochSampler(300, 1)
+    handed = pickle.loads(pickle.dumps(drawn().part(100).in_training(sampler)))
+    assert torch.equal(handed[7][0], drawn().part(100)[7][0])
+    assert pickle.loads(pickle.dumps(collate)) is collate
 
 
 def test_data_in_memory_needs_no_workers(test_images):

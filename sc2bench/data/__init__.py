@@ -2,6 +2,7 @@
 
 from sc2bench.data.base import Batch, EpochSampler, ImageSet, ManyTargets, MemoryImages, augment, load_dataset
 from sc2bench.data.loading import PixelLimit, watching
+from sc2bench.data.parts import in_random_order
 
 __all__ = [
     "Batch",
@@ -11,6 +12,7 @@ __all__ = [
     "MemoryImages",
     "PixelLimit",
     "augment",
+    "in_random_order",
     "load_dataset",
     "watching",
 ]

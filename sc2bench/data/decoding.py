@@ -15,6 +15,8 @@ EXTENSIONS = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".bmp", ".webp", ".gif"),
     *(".ppm", ".pgm", ".pbm", ".pnm"),
 )
+# Images of kinds that are not read; to pass them over would be to lose samples.
+OTHER_EXTENSIONS = (".avif", ".heic", ".heif", ".jp2", ".j2k", ".jpx", ".jxl", ".tga", ".psd", ".dng", ".svg")
 # Pillow's names of the formats of these; others it would hand to programs of their own, whatever a file is called.
 FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP", "GIF", "PPM")
 # Pillow itself warns of larger ones; the largest photograph of ImageNet has 61 million.

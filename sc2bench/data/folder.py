@@ -14,7 +14,7 @@ from torch import Tensor
 
 from sc2bench.data.base import Batch, EpochSampler, ImageSet
 from sc2bench.data.crops import Crops
-from sc2bench.data.decoding import EXTENSIONS, read_rgb
+from sc2bench.data.decoding import EXTENSIONS, OTHER_EXTENSIONS, read_rgb
 from sc2bench.errors import DataError
 
 
@@ -134,8 +134,8 @@ def list_images(folder: Path, classes: tuple[str, ...]) -> Listing:
     What is no image by its extension, and hidden files, are passed over.
 
     Raises:
-        DataError: a class folder is missing or has no image, or holds what may have images that would be missed:
-            folders, or links to what is not there.
+        DataError: a class folder is missing or has no image, or holds what would be missed: folders, images of other
+            kinds, or links to what is not there.
     """
     names: list[bytes] = []
     counts = []
@@ -147,6 +147,11 @@ def list_images(folder: Path, classes: tuple[str, ...]) -> Listing:
                 raise DataError(
                     f"class folder {folder / name} holds a folder, {entry.name}, whose images would be missed; move "
                     "them up, or remove it"
+                )
+            if entry.name.lower().endswith(OTHER_EXTENSIONS):
+                raise DataError(
+                    f"image {entry.path} is of a kind that is not read ({', '.join(EXTENSIONS)} are); convert it, or "
+                    "remove it"
                 )
         files = [entry.name for entry in entries if entry.name.lower().endswith(EXTENSIONS)]
         if not files:
