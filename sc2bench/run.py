@@ -185,6 +185,7 @@ def _run_group(runs: list[Run], confirm: Callable[[Run], None], work: Work) -> N
         dataset,
         TASKS[first.task.name](dataset, first.evaluation),
         batch_size=first.evaluation.batch_size,
+        batch_pixels=first.evaluation.batch_pixels,
         device=accelerator.device,
         workers=first.workers,
         server_precision=first.evaluation.server_precision,
@@ -222,7 +223,7 @@ def _ready_model(run: Run, teacher: Teacher, accelerator: Accelerator, work: Wor
         processes.share_state(model)
         return model
     work.describe(f"{config.method.name}{'' if config.rate is None else f' {config.rate:g}'}: train")
-    training_set, validation_set = (run.dataset(split) for split in ("train", "validation"))
+    training_set, validation_set = run.training_sets()
     task = TASKS[config.task.name](training_set, config.evaluation)
     # The model may have taken modules over and train them, so what it imitates is a teacher of its own.
     imitated = run.teacher()

@@ -99,7 +99,7 @@ def test_a_device_without_pytorch_sends_the_same_packets(exported, test_images, 
 
 
 def test_what_is_exported_is_measured_as_any_model(exported, test_images):
-    images = test_images.first(60)
+    images = test_images.part(60)
     own, graph, int8 = compare(
         exported.model, exported.folder, images, ImageClassification(images), batch_size=25, seconds=0
     )
@@ -182,7 +182,7 @@ def test_images_of_any_size(sizing, tmp_path, few_scenes):
 
 def test_integers_of_fixed_width(test_images, tmp_path):
     model = make("channel_reduction")
-    images = test_images.first(20)
+    images = test_images.part(20)
     export_device(model, tmp_path)
     own, graph = compare(model, tmp_path, images, ImageClassification(images), batch_size=20, seconds=0)
     assert graph.bytes_mean == own.bytes_mean

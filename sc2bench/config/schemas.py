@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from typing import Any
 
+from sc2bench.registry import DATASETS
+
 
 @dataclass
 class TaskConfig:
@@ -21,6 +23,9 @@ class TaskConfig:
     resize: int | None = None
     crop: int | None = None
     interpolation: str = "bilinear"
+    # Share of the training set that is held out for validation, where the data set has no split of its own for it;
+    # None: the data set's own share, and more of a small one.
+    validation_fraction: float | None = None
 
 
 @dataclass
@@ -69,7 +74,7 @@ class StageConfig:
     augment: list[str] = field(default_factory=list)
     # What the best epoch is chosen by on validation: the stage's own loss, or the task's main metric ("quality").
     select: str = "loss"
-    # Limit the training set to its first samples; None: all.
+    # Limit the training set to a fixed part of it, which has its share of each class; None: all.
     samples: int | None = None
     # Batches whose gradients are averaged to one step of the optimizer.
     accumulation_steps: int = 1
@@ -77,8 +82,9 @@ class StageConfig:
 
 @dataclass
 class EvaluationConfig:
-    """What is measured in the end. `samples`: the first ones of the split; None: all.
+    """What is measured in the end. `samples`: a fixed part of the split, with its share of each class; None: all.
 
+    `batch_size` is the most samples, and `batch_pixels` the most pixels that the networks take at once.
     `coco_backend`: what computes mean average precision, "pycocotools" or "faster_coco_eval".
     `server_precision`: "fp32", or "bf16" for a server half that computes its convolutions and matrix products in
     bfloat16, which is faster where the processor has it. Bytes don't depend on it, predictions do a little.
@@ -100,6 +106,7 @@ class EvaluationConfig:
     threads: int = 1
     export: bool = False
     export_int8: bool = False
+    batch_pixels: int = 1 << 24
 
 
 @dataclass
@@ -110,7 +117,8 @@ class Settings:
     rate: float | None = None
     seed: int = 0
     mixed_precision: str = "auto"
-    workers: int = 0
+    # Processes that read data; None: as many as suit the machine, where it lies in files.
+    workers: int | None = None
     output: str = "results"
     checkpoints: str = "checkpoints"
 
@@ -158,6 +166,8 @@ class RunConfig(Settings):
 
 # Where things lie and how many processes read them changes no result.
 _PLACES = ("output", "checkpoints", "workers")
+# The groups that may limit what is used of the data.
+_LIMITED = ("stage1", "stage2", "stage3", "evaluation")
 
 
 def _digest(config: RunConfig, leave_out: Iterable[str]) -> str:
@@ -171,8 +181,16 @@ def _digest(config: RunConfig, leave_out: Iterable[str]) -> str:
         kept["source"] = config.source.training_hash()
     if config.members:
         kept["members"] = [member.training_hash() for member in config.members]
+    limited = any(isinstance(group, dict) and "samples" in group for group in map(kept.get, _LIMITED))
+    if limited and not _in_random_order(config.task.dataset):
+        # Before parts were fixed and fair, `samples` took the first ones.
+        kept["part"] = "spread"
     text = json.dumps(kept, sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
+
+
+def _in_random_order(dataset: str) -> bool:
+    return dataset in DATASETS and getattr(DATASETS[dataset], "in_random_order", False)
 
 
 def _changed(value: Any) -> Any:

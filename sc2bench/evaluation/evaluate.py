@@ -1,5 +1,6 @@
 """Rate and quality over a data set: every sample is coded to bytes, and predicted from those bytes alone."""
 
+import math
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +11,8 @@ import torch
 from accelerate.utils import convert_to_fp32, send_to_device
 
 from sc2bench import processes
-from sc2bench.data import ImageSet
+from sc2bench.config import EvaluationConfig
+from sc2bench.data import ImageSet, PixelLimit, watching
 from sc2bench.evaluation.clock import now
 from sc2bench.methods import SplitModel
 from sc2bench.packet import Packet, SessionHeader
@@ -132,8 +134,9 @@ def evaluate_all(
     task: Task,
     *,
     batch_size: int = 250,
+    batch_pixels: int = EvaluationConfig.batch_pixels,
     device: torch.device | str = "cpu",
-    workers: int = 0,
+    workers: int | None = 0,
     server_precision: str = "fp32",
     estimate: bool = True,
     on_samples: Callable[[int], object] = lambda samples: None,
@@ -147,8 +150,9 @@ def evaluate_all(
         dataset: what they are measured on.
         task: brings the metric.
         batch_size: samples that are coded together; sizes don't depend on it.
+        batch_pixels: the most pixels that a network takes at once, which may make batches smaller.
         device: where the networks run.
-        workers: processes that read the data set.
+        workers: processes that read the data set; `None`: as many as suit the machine.
         server_precision: "fp32", or "bf16" for server halves in mixed precision; see `EvaluationConfig`.
         estimate: whether the priors' estimates are measured.
         on_samples: told of the size of each batch that this process measured, for each model.
@@ -163,14 +167,16 @@ def evaluate_all(
     for model in models:
         model.to(device).eval()
         tallies.append(_Tally(model, _common(model.session), task.metric(), server_precision, estimate))
-    loader = processes.whole_batches(dataset.loader(batch_size, workers=workers))
+    limit = PixelLimit(batch_pixels, lambda size: max((model.network_size(size) for model in models), key=math.prod))
+    loader = processes.whole_batches(dataset.loader(batch_size, workers=workers, limit=limit))
 
     def measure() -> None:
-        for images, targets in loader:
-            moved = send_to_device(images, device)
-            for tally in tallies:
-                tally.add(moved, targets)
-                on_samples(len(images))
+        with watching(loader) as batches:
+            for images, targets in batches:
+                moved = send_to_device(images, device)
+                for tally in tallies:
+                    tally.add(moved, targets)
+                    on_samples(len(images))
 
     processes.together(measure)
     return [tally.result() for tally in tallies]
