@@ -31,6 +31,7 @@ ORDER = [
     "tasks",
     "training",
     "evaluation",
+    "record_fields",
     "records",
     "exporting",
     "report",

@@ -193,12 +193,14 @@ class MethodConfig:
 
 @dataclass
 class CurveConfig:
-    """One curve of a suite: overrides that all its points share, and the rates."""
+    """One curve of a suite: overrides that all its points share, and the rates, each with every seed."""
 
     label: str = "???"
     overrides: list[str] = field(default_factory=list)
     # None: one point at the method's own default rate.
     rates: list[float] | None = None
+    # Each rate is trained and measured with each of them, and reported with mean and spread. None: with one seed.
+    seeds: list[int] | None = None
 
 
 @dataclass

@@ -71,7 +71,7 @@ def _points(label: str, curve: pd.DataFrame, metric: str) -> list[str]:
     if curve["method"].iloc[0] == REFERENCE_METHOD:
         frame = frame.drop(columns=["Rate knob", "Value"])
     else:
-        knob = str(frame["Rate knob"].iloc[0])
+        knob = str(frame["Rate knob"].iloc[0] or "Value")
         frame = frame.drop(columns="Rate knob").rename(columns={"Value": knob})
     empty = [name for name in ("Side info", "Estimated bits", *_COSTS) if name in frame]
     frame = frame.drop(columns=[name for name in empty if frame[name].fillna(0).eq(0).all()])

@@ -114,7 +114,8 @@ def _described(link: Link) -> str:
 
 def _machines(records: pd.DataFrame) -> str:
     """Processors and numbers of threads of the times, each once."""
-    timed = records.dropna(subset=["device_ms_p50"])
+    timed = records.dropna(subset=["device_ms_p50", "latency_threads"])
     pairs = zip(timed["environment"], timed["latency_threads"], strict=True)
-    named = {(where["accelerator"] or where["processor"], int(threads)) for where, threads in pairs}
+    known = [(where.get("accelerator") or where.get("processor"), int(threads)) for where, threads in pairs]
+    named = {(name, threads) for name, threads in known if name}
     return "; ".join(f"{name} with {n} thread{'s' if n > 1 else ''}" for name, n in sorted(named))
