@@ -58,6 +58,10 @@ POSITIVE = Kind("a number above 0", lambda v: _is_number(v) and v > 0)
 PERCENT = Kind("a number from 0 to 100", lambda v: _is_number(v) and -1e-4 <= v <= 100 + 1e-4)
 COUNT = Kind("a whole number from 0 upwards", lambda v: _is_integer(v) and v >= 0)
 SOME = Kind("a whole number from 1 upwards", lambda v: _is_integer(v) and v >= 1)
+ENDS = Kind(
+    "two finite numbers in order",
+    lambda v: isinstance(v, list) and len(v) == 2 and all(map(_is_number, v)) and v[0] <= v[1],
+)
 FLAG = Kind("true or false", lambda v: isinstance(v, bool))
 HASH = Kind("12 hexadecimal digits", lambda v: isinstance(v, str) and bool(_HASH.fullmatch(v)))
 GROUP = Kind("an object", lambda v: isinstance(v, dict))
@@ -121,6 +125,8 @@ LATER: dict[str, Kind] = {
     "latency_repeats": COUNT.or_null,
     "latency_threads": SOME.or_null,
     **EXPORTED,
+    # For metrics that have one, the ends of the confidence interval of 95 %, in the metric's unit.
+    "quality_interval": GROUP.or_null,
 }
 KINDS = FIRST | LATER
 # What the environment and the configuration in a record are, as far as they have it; anything else may stand there.
@@ -195,6 +201,9 @@ def _quality(record: Mapping[str, Any]) -> Iterator[str]:
     for name in quality:
         if name in record or name in KINDS or name in ADDED or not TEXT.fits(name):
             yield f"quality has a metric '{_shown(name)}', which is no name for one"
+    intervals = record["quality_interval"] or {}
+    yield from (f"quality_interval has no known metric '{_shown(name)}'" for name in intervals if name not in quality)
+    yield from _unfit("quality_interval.", intervals, dict.fromkeys(intervals, ENDS))
     yield from _unfit("quality.", quality, {name: PERCENT if name in PERCENTAGES else NUMBER for name in quality})
 
 

@@ -190,6 +190,7 @@ def _run_group(runs: list[Run], confirm: Callable[[Run], None], work: Work) -> N
         workers=first.workers,
         server_precision=first.evaluation.server_precision,
         estimate=first.evaluation.estimate,
+        bootstrap=first.evaluation.bootstrap,
         on_samples=lambda samples: work.advance(EVALUATION_WORK * samples * processes.count()),
     )
     images = send_to_device(dataset.sample(LATENCY_IMAGES), accelerator.device)
