@@ -85,7 +85,15 @@ def test_two_processes_train_and_measure_as_one(tiny, tmp_path):
         alone = json.loads(run.record_path.read_text())
         assert alone["environment"]["processes"] == 1
         assert record["samples"] == 100
-        for key in ("samples", "bytes_mean", "bytes_p50", "bytes_p95", "quality", "estimated_bits_mean"):
+        for key in (
+            "samples",
+            "bytes_mean",
+            "bytes_p50",
+            "bytes_p95",
+            "quality",
+            "quality_interval",
+            "estimated_bits_mean",
+        ):
             assert record[key] == alone[key], (run.run_id, key)
     trained_alone = Run(compose([*tiny, *TEACHER, f"checkpoints={tmp_path}/alone", f"output={tmp_path}/alone"]))
     run_all([trained_alone], quiet=True)
@@ -127,7 +135,7 @@ def test_two_processes_measure_images_of_several_sizes_as_one(tmp_path, task):
     run.record_path.unlink()
     run_all([run], quiet=True)
     alone = json.loads(run.record_path.read_text())
-    for key in ("samples", "bytes_mean", "quality"):
+    for key in ("samples", "bytes_mean", "quality", "quality_interval"):
         assert shared[key] == alone[key], key
 
 

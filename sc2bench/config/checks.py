@@ -14,6 +14,7 @@ INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "box", "hamming", "lanczos")
 PRECISIONS = ("auto", "no", "bf16", "fp16")
 COCO_BACKENDS = ("pycocotools", "faster_coco_eval")
 MAX_SEED = 2048
+MAX_RESAMPLES = 10_000
 
 
 def check(config: RunConfig) -> None:
@@ -37,6 +38,8 @@ def check(config: RunConfig) -> None:
     _at_least("evaluation.samples", config.evaluation.samples, 1)
     _at_least("evaluation.latency_repeats", config.evaluation.latency_repeats, 0)
     _at_least("evaluation.threads", config.evaluation.threads, 1)
+    if not 0 <= config.evaluation.bootstrap <= MAX_RESAMPLES:
+        raise ConfigError(f"evaluation.bootstrap: {config.evaluation.bootstrap} is not in 0 ... {MAX_RESAMPLES}")
     if config.evaluation.export_int8 and not config.evaluation.export:
         raise ConfigError("evaluation.export_int8: what is quantized is an exported graph; add evaluation.export=true")
     _one_of("evaluation.coco_backend", config.evaluation.coco_backend, COCO_BACKENDS)

@@ -75,14 +75,17 @@ def compose(overrides: Sequence[str] = (), config_dirs: Sequence[str] = ()) -> R
 
 
 def _with_parts(raw: dict[str, Any], config_dirs: Sequence[str]) -> dict[str, Any]:
-    """Composes the experiments that `source` and `members` give as lists of overrides; they lie where this one does."""
+    """Composes the experiments that `source` and `members` give as lists of overrides.
+
+    They lie where this one does, and have its seed, unless they name another.
+    """
 
     def part(key: str, overrides: Any) -> dict[str, Any]:
         if not isinstance(overrides, list) or not all(isinstance(text, str) for text in overrides):
             raise ConfigError(f"{key}: '{overrides}' is no list of overrides, such as [task=ilsvrc2012, rate=0.16]")
-        places = [f"{name}={raw[name]}" for name in ("output", "checkpoints") if name in raw]
+        shared = [f"{name}={raw[name]}" for name in ("output", "checkpoints", "seed") if name in raw]
         try:
-            return compose([*places, *overrides], config_dirs).resolved()
+            return compose([*shared, *overrides], config_dirs).resolved()
         except ConfigError as error:
             raise ConfigError(f"{key}: {error}") from error
 
@@ -147,7 +150,20 @@ def load_suite(name: str, config_dirs: Sequence[str] = ()) -> SuiteConfig:
             f"anchor: suite '{suite.name}' has no curve '{suite.anchor}'; {nearest(suite.anchor, labels)}"
         )
     _check_figures(suite, labels)
+    for curve in curves:
+        _check_seeds(suite.name, curve)
     return suite
+
+
+def _check_seeds(suite: str, curve: CurveConfig) -> None:
+    if curve.seeds is None:
+        return
+    where = f"suite '{suite}', curve '{curve.label}': seeds"
+    if not curve.seeds:
+        raise ConfigError(f"{where}: no seed is listed; list some, such as [0, 1, 2], or leave seeds out")
+    for seed in curve.seeds:
+        if curve.seeds.count(seed) > 1:
+            raise ConfigError(f"{where}: {seed} stands there twice; list each seed once")
 
 
 def _check_figures(suite: SuiteConfig, labels: Sequence[str]) -> None:

@@ -14,6 +14,7 @@ from sc2bench import processes
 from sc2bench.config import EvaluationConfig
 from sc2bench.data import ImageSet, PixelLimit, watching
 from sc2bench.evaluation.clock import now
+from sc2bench.intervals import Interval
 from sc2bench.methods import SplitModel
 from sc2bench.packet import Packet, SessionHeader
 from sc2bench.processes import ProcessError
@@ -34,6 +35,7 @@ class Measurement:
         estimated_bits: float64, (N,), the prior's estimates; `None` without a prior, or if they were left out.
         encode_ms: mean time a sample of the device half, in batches.
         decode_ms: the same of the server half.
+        intervals: the ends of the confidence interval of each metric that has one; see `Metric.intervals`.
     """
 
     quality: dict[str, float]
@@ -42,6 +44,7 @@ class Measurement:
     estimated_bits: np.ndarray | None
     encode_ms: float
     decode_ms: float
+    intervals: dict[str, Interval] = field(default_factory=dict)
 
     @property
     def bytes(self) -> np.ndarray:
@@ -55,6 +58,7 @@ class Measurement:
         return {
             "samples": len(self.sizes),
             "quality": self.quality,
+            "quality_interval": {name: list(ends) for name, ends in self.intervals.items()},
             "bytes_mean": float(self.bytes.mean()),
             "bytes_p50": float(np.percentile(self.bytes, 50)),
             "bytes_p95": float(np.percentile(self.bytes, 95)),
@@ -77,6 +81,7 @@ class _Tally:
     metric: Metric
     server_precision: str
     estimate: bool
+    bootstrap: int
     sizes: list[np.ndarray] = field(default_factory=list)
     bits: list[torch.Tensor] = field(default_factory=list)
     encode_seconds: float = 0.0
@@ -113,6 +118,7 @@ class _Tally:
             # With more processes than batches, some have nothing of their own to add.
             warnings.filterwarnings("ignore", message=".*was called before the ``update`` method", category=UserWarning)
             quality = self.metric.compute()
+            intervals = self.metric.intervals(self.bootstrap)
         return Measurement(
             quality,
             sizes,
@@ -120,6 +126,7 @@ class _Tally:
             torch.cat(bits).numpy() if bits else None,
             1000 * encode_seconds / len(sizes),
             1000 * decode_seconds / len(sizes),
+            intervals,
         )
 
 
@@ -139,6 +146,7 @@ def evaluate_all(
     workers: int | None = 0,
     server_precision: str = "fp32",
     estimate: bool = True,
+    bootstrap: int = 0,
     on_samples: Callable[[int], object] = lambda samples: None,
 ) -> list[Measurement]:
     """Measures several models in one pass, so that a data set is read and decoded once.
@@ -155,6 +163,7 @@ def evaluate_all(
         workers: processes that read the data set; `None`: as many as suit the machine.
         server_precision: "fp32", or "bf16" for server halves in mixed precision; see `EvaluationConfig`.
         estimate: whether the priors' estimates are measured.
+        bootstrap: resamples for the confidence intervals of metrics that need some; 0: these have none.
         on_samples: told of the size of each batch that this process measured, for each model.
 
     Returns:
@@ -166,7 +175,7 @@ def evaluate_all(
     tallies = []
     for model in models:
         model.to(device).eval()
-        tallies.append(_Tally(model, _common(model.session), task.metric(), server_precision, estimate))
+        tallies.append(_Tally(model, _common(model.session), task.metric(), server_precision, estimate, bootstrap))
     limit = PixelLimit(batch_pixels, lambda size: max((model.network_size(size) for model in models), key=math.prod))
     loader = processes.whole_batches(dataset.loader(batch_size, workers=workers, limit=limit))
 
