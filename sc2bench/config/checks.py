@@ -56,6 +56,19 @@ def check(config: RunConfig) -> None:
         _at_least(f"{name}.accumulation_steps", stage.accumulation_steps, 1)
         _above(f"{name}.learning_rate", stage.learning_rate, 0)
         _above(f"{name}.kd_temperature", stage.kd_temperature, 0)
+        if stage.prior_learning_rate is not None:
+            _above(f"{name}.prior_learning_rate", stage.prior_learning_rate, 0)
+        _above(f"{name}.gamma", stage.gamma, 0)
+        _at_least(f"{name}.weight_decay", stage.weight_decay, 0)
+        for field in ("kd_alpha", "label_smoothing", "momentum", "warmup"):
+            _share(f"{name}.{field}", getattr(stage, field))
+        if stage.nesterov and not stage.momentum:
+            raise ConfigError(f"{name}.nesterov: needs a momentum above 0; set {name}.momentum")
+        if not stage.losses and not stage.trainable:
+            raise ConfigError(
+                f"{name}: the experiment has no such stage; to add it, set {name}.trainable, {name}.losses and what "
+                "else it needs"
+            )
         if not stage.losses:
             raise ConfigError(f"{name}.losses: empty; name at least one loss")
         for loss in stage.losses:
@@ -97,7 +110,7 @@ def _one_of(key: str, value: str, known: Sequence[str]) -> None:
         raise ConfigError(f"{key}: unknown value '{value}'; {nearest(value, known)}")
 
 
-def _at_least(key: str, value: int | None, least: int) -> None:
+def _at_least(key: str, value: float | None, least: int) -> None:
     if value is not None and value < least:
         raise ConfigError(f"{key}: {value} is below the least value, {least}")
 
@@ -105,3 +118,8 @@ def _at_least(key: str, value: int | None, least: int) -> None:
 def _above(key: str, value: float, bound: float) -> None:
     if not value > bound:
         raise ConfigError(f"{key}: {value} must be above {bound}")
+
+
+def _share(key: str, value: float) -> None:
+    if not 0 <= value <= 1:
+        raise ConfigError(f"{key}: {value} is not in 0 ... 1")

@@ -217,6 +217,10 @@ class MethodConfig:
 
     name: str = "???"
 
+    def unused(self) -> dict[str, str]:
+        """Names of the fields that have no effect beside the values of the others, each with the reason."""
+        return {}
+
 
 @dataclass
 class CurveConfig:
