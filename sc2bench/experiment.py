@@ -1,12 +1,16 @@
 """An experiment: its name, the places of its traces, and how much work it is."""
 
+import json
 from dataclasses import dataclass
+from functools import cached_property
+from glob import escape as glob_escape
 from itertools import zip_longest
 from pathlib import Path
 
 from sc2bench.config import RunConfig
 from sc2bench.data import ImageSet, load_dataset
-from sc2bench.errors import DataError
+from sc2bench.errors import CheckpointError, DataError
+from sc2bench.identity import Surroundings, difference, key_of, surroundings_of_point, surroundings_of_weights
 from sc2bench.progress import EVALUATION_WORK
 from sc2bench.records import record_path
 from sc2bench.teachers import Teacher, load_teacher
@@ -15,17 +19,40 @@ from sc2bench.training import epoch_work
 FINAL_WEIGHTS = "model.safetensors"
 FINAL_CONFIG = "config.json"
 HISTORY = "history.json"
+# What the training of final weights took place in; and what tells weights that were taken over from elsewhere.
+TRAINED_IN = "environment.json"
+IMPORTED = "imported.json"
 
 
 @dataclass(frozen=True)
 class Run:
-    """An experiment and where its traces lie."""
+    """An experiment and where its traces lie.
+
+    Attributes:
+        config: its configuration.
+        retrain_before: weights that are older count as none, in seconds since 1970.
+    """
 
     config: RunConfig
+    retrain_before: float = 0.0
+
+    @cached_property
+    def surroundings(self) -> Surroundings | None:
+        """What the point depends on beyond the configuration; `None` where that can't be known, as without the data."""
+        try:
+            return surroundings_of_point(self.config)
+        except (DataError, CheckpointError):
+            return None
 
     @property
     def run_id(self) -> str:
-        """Names the run among those of its task and method; readable, and unique by the hash at its end."""
+        """Names the run among those of its task and method: readable, then hashes of configuration and surroundings."""
+        key = key_of(self.surroundings or {})
+        return f"{self.configured_id}-x{key}" if key else self.configured_id
+
+    @property
+    def configured_id(self) -> str:
+        """The part of `run_id` that the configuration alone decides."""
         config = self.config
         words = [config.task.dataset, config.teacher.name]
         words += [str(value) for key, value in vars(config.method).items() if key in ("codec", "prior")]
@@ -35,13 +62,79 @@ class Run:
 
     @property
     def record_path(self) -> Path:
-        """Where the record lies once the run is done."""
-        return record_path(self.config.output, self.config.task.name, self.config.method.name, self.run_id)
+        """Where the record lies once the run is done.
+
+        Without the data, so that a report needs records alone, that is the only one of the configuration.
+
+        Raises:
+            DataError: without the data there are several, which were measured on different ones.
+        """
+        if self.surroundings is not None:
+            return self._record_path(self.run_id)
+        found = self._records()
+        if len(found) > 1:
+            raise DataError(
+                f"{found[0]} and {found[1].name} were measured on different data or weights, and without {self.missing} "
+                "it can't be told which is meant; give it, or move one of them away"
+            )
+        return found[0] if found else self._record_path(self.configured_id)
+
+    def _record_path(self, run_id: str) -> Path:
+        return record_path(self.config.output, self.config.task.name, self.config.method.name, run_id)
+
+    def _records(self) -> list[Path]:
+        """The records of the configuration, whatever they were measured on."""
+        plain = self._record_path(self.configured_id)
+        others = sorted(plain.parent.glob(f"{glob_escape(self.configured_id)}-x????????.json"))
+        return [path for path in (plain, *others) if path.exists()]
 
     @property
+    def missing(self) -> str:
+        """What keeps the surroundings from being known."""
+        try:
+            surroundings_of_point(self.config)
+        except (DataError, CheckpointError) as error:
+            return f"what is missing here ({error})"
+        return "nothing"
+
+    @cached_property
     def checkpoint_folder(self) -> Path:
-        """Where checkpoints and final weights lie; shared by runs that differ in their evaluation only."""
+        """Where checkpoints and final weights lie; shared by runs that differ in their evaluation only.
+
+        Raises:
+            DataError: the data that were or will be trained on are missing or damaged.
+        """
+        plain = self._configured_folder
+        # What was trained elsewhere depends on nothing that lies here.
+        if (plain / IMPORTED).exists():
+            return plain
+        key = key_of(surroundings_of_weights(self.config))
+        return plain.with_name(f"{plain.name}-x{key}") if key else plain
+
+    @property
+    def _configured_folder(self) -> Path:
         return Path(self.config.checkpoints) / f"{self.config.method.name}-{self.config.training_hash()}"
+
+    def predecessors(self) -> list[str]:
+        """Says in a sentence each which records and weights of the same configuration do not count any more, and why."""
+        said = []
+        own = self.surroundings or {}
+        for path in self._records():
+            if path != self.record_path:
+                changed = difference(own, _surroundings_in(path, "surroundings"))
+                said.append(f"{path.name} does not count: {_changed(changed)}; the point is measured anew")
+        if not self.config.stages or self.trained:
+            return said
+        weights = surroundings_of_weights(self.config)
+        plain = self._configured_folder
+        for folder in (plain, *sorted(plain.parent.glob(f"{plain.name}-x????????"))):
+            if folder != self.checkpoint_folder and (folder / FINAL_WEIGHTS).exists():
+                changed = difference(weights, _surroundings_in(folder / TRAINED_IN, "surroundings"))
+                said.append(
+                    f"weights in {folder} do not count: {_changed(changed)}; the model is trained anew (if they are meant "
+                    f"nevertheless, rename the folder to {self.checkpoint_folder.name})"
+                )
+        return said
 
     @property
     def done(self) -> bool:
@@ -81,8 +174,11 @@ class Run:
 
     @property
     def trained(self) -> bool:
-        """Whether the final weights exist."""
-        return (self.checkpoint_folder / FINAL_WEIGHTS).exists()
+        """Whether the final weights exist, and are not to be trained anew."""
+        try:
+            return (self.checkpoint_folder / FINAL_WEIGHTS).stat().st_mtime >= self.retrain_before
+        except (FileNotFoundError, NotADirectoryError):
+            return False
 
     @property
     def sweep(self) -> str | None:
@@ -91,7 +187,8 @@ class Run:
         if config.stages or config.parts:
             return None
         evaluation = config.evaluation
-        return repr((config.task, config.teacher, config.method, evaluation))
+        # Of a random teacher each seed is another one.
+        return repr((config.task, config.teacher, config.method, evaluation, config.seed))
 
     def dataset(self, split: str, samples: int | None = None) -> ImageSet:
         """One split of the data set, or a fixed part of it; raises `DataError`."""
@@ -120,3 +217,16 @@ class Run:
             return 0
         available, validation = (len(self.dataset(split)) for split in ("train", "validation"))
         return sum(stage.epochs * epoch_work(stage, available, validation) for stage in stages)
+
+
+def _surroundings_in(path: Path, field: str) -> Surroundings:
+    """The surroundings that a file of JSON tells of; none if it is older than they are, or unreadable."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8")).get(field)
+    except (OSError, ValueError, AttributeError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _changed(names: list[str]) -> str:
+    return f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} not the same" if names else "it is older"

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from sc2bench.config import TaskConfig
+from sc2bench.data.fingerprints import digest, place_of
 from sc2bench.data.loading import PATIENCE_SECONDS, PixelLimit, bounded_batches, collate, default_workers
 from sc2bench.data.parts import part_of
 from sc2bench.errors import DataError
@@ -21,6 +22,8 @@ from sc2bench.registry import AUGMENTATIONS, DATASETS
 # Images and targets. Where all images are of one size and have one class each: uint8 (N, C, H, W) and int64 (N,).
 # Sets of another kind give sequences; nothing here but `MemoryImages` asks for more than that both can be indexed.
 Batch = tuple[Any, Any]
+# How many samples a fingerprint covers, of sets that say nothing better.
+_LOOKED_AT = 64
 
 
 class ImageSet(Dataset[Batch], ABC):
@@ -70,6 +73,16 @@ class ImageSet(Dataset[Batch], ABC):
         if self.in_random_order:
             return self.subset(np.arange(samples))
         return self.subset(part_of(len(self), samples, self.strata))
+
+    @property
+    def fingerprint(self) -> str:
+        """Names what the set holds, as 16 hexadecimal digits: results on equal ones may be shared.
+
+        It covers the number of samples, the classes, and the content of samples spread over all. Sets that know better
+        what they hold say it.
+        """
+        contents = (part for index in np.linspace(0, len(self) - 1, _LOOKED_AT).astype(int) for part in self[int(index)])
+        return digest(str(len(self)), *self.classes, *map(_as_bytes, contents))
 
     def image_size(self, index: int) -> tuple[int, int]:
         """(H, W) of one image; the image is read if they vary and nothing else says it."""
@@ -163,6 +176,11 @@ class MemoryImages(ImageSet):
         return self.images[chosen], self.targets[chosen]
 
     @property
+    def fingerprint(self) -> str:
+        """Of all images, targets and classes."""
+        return digest(*self.classes, self.images.numpy(), self.targets.numpy())
+
+    @property
     def strata(self) -> np.ndarray:
         """The targets."""
         return self.targets.numpy()
@@ -179,10 +197,12 @@ class ManyTargets(ImageSet):
 
     Args:
         parts: by the name of the task; all have the same images in the same order. The classes are those of the first.
+        fingerprint: of all of them; `None`: it is made of theirs.
     """
 
-    def __init__(self, parts: Mapping[str, ImageSet]):
+    def __init__(self, parts: Mapping[str, ImageSet], fingerprint: str | None = None):
         self.parts = dict(parts)
+        self._fingerprint = fingerprint
         self._first, *_ = self.parts.values()
         super().__init__(self._first.classes, all(part.in_random_order for part in self.parts.values()))
         self.reads_files = any(part.reads_files for part in self.parts.values())
@@ -201,6 +221,11 @@ class ManyTargets(ImageSet):
         images, _ = next(iter(batches.values()))
         columns = zip(*(targets for _, targets in batches.values()), strict=True)
         return images, [dict(zip(batches, column, strict=True)) for column in columns]
+
+    @property
+    def fingerprint(self) -> str:
+        """As it was given, or of what each task sees."""
+        return self._fingerprint or digest(*(part for name, each in self.parts.items() for part in (name, each.fingerprint)))
 
     @property
     def strata(self) -> np.ndarray | None:
@@ -244,7 +269,7 @@ def load_dataset(config: TaskConfig, split: str, samples: int | None = None) -> 
         ConfigError: a field of the task that this data set can't follow.
         DataError: missing or damaged files, or fewer samples than asked for.
     """
-    dataset = _loaded(astuple(config), split)
+    dataset = _opened(config, split)
     if samples is not None and samples > len(dataset):
         raise DataError(
             f"{config.dataset}/{split} has {len(dataset)} samples, but {samples} are asked for; ask for fewer"
@@ -252,10 +277,68 @@ def load_dataset(config: TaskConfig, split: str, samples: int | None = None) -> 
     return dataset.part(samples)
 
 
+def fingerprint_of(config: TaskConfig, split: str) -> str | None:
+    """What tells a split from the published content of its data set: `None` if it holds just that.
+
+    Where no folder is named, that is taken for granted, so that nothing is read or downloaded to know it;
+    `checked_fingerprint` looks when the data are there.
+
+    Raises:
+        DataError: missing or damaged files.
+    """
+    place = place_of(DATASETS[config.dataset])
+    if place.published and place.named(config.root) is None:
+        return None
+    found = _fingerprint(astuple(config), split, place.named(config.root))
+    return None if found == place.published.get(split) else found
+
+
+def checked_fingerprint(config: TaskConfig, split: str) -> str:
+    """The fingerprint of a split, whatever it holds.
+
+    Raises:
+        DataError: no folder is named, and the data set's own place holds something else than what is published; or as
+            `load_dataset` does.
+    """
+    place = place_of(DATASETS[config.dataset])
+    named = place.named(config.root)
+    found = _fingerprint(astuple(config), split, named)
+    # A share of one's own for validation makes splits of one's own.
+    usual = config.validation_fraction is None or split == "test"
+    expected = place.published.get(split) if usual else None
+    if named is None and expected not in (None, found):
+        raise DataError(
+            f"{config.dataset}/{split}: the files in its own place are not the published ones (fingerprint {found} "
+            f"instead of {expected}); install them anew, or name their folder with task.root"
+        )
+    return found
+
+
+def _opened(config: TaskConfig, split: str) -> ImageSet:
+    # Environment variables may change within a process.
+    return _loaded(astuple(config), split, place_of(DATASETS[config.dataset]).named(config.root))
+
+
 @cache
-def _loaded(task: tuple[Any, ...], split: str) -> ImageSet:
+def _loaded(task: tuple[Any, ...], split: str, named: str | None) -> ImageSet:
     config = TaskConfig(*task)
     return DATASETS[config.dataset](config, split)
+
+
+@cache
+def _fingerprint(task: tuple[Any, ...], split: str, named: str | None) -> str:
+    return _loaded(task, split, named).fingerprint
+
+
+def _as_bytes(value: Any) -> bytes | np.ndarray:
+    """A tensor, or a target of another kind, as what can be hashed."""
+    if isinstance(value, Tensor):
+        return value.numpy()
+    if isinstance(value, Mapping):
+        return digest(*(part for key in sorted(value) for part in (str(key), _as_bytes(value[key])))).encode()
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return digest(*map(_as_bytes, value)).encode()
+    return repr(value).encode()
 
 
 def augment(images: Tensor, names: Sequence[str]) -> Tensor:

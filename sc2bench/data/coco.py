@@ -15,6 +15,7 @@ from torchvision.transforms import functional
 from sc2bench.config import TaskConfig
 from sc2bench.data.coco_entries import read_entries
 from sc2bench.data.decoding import ImageError, read_rgb
+from sc2bench.data.fingerprints import digest, file_sizes, located
 from sc2bench.data.layout import check_folders, find_root, held_out, keeps_sizes
 from sc2bench.data.varied import MAX_SIDE, VariedImages
 from sc2bench.registry import DATASETS
@@ -26,6 +27,7 @@ VALIDATION_EVERY = 100
 
 
 @DATASETS.register("coco2017")
+@located(VARIABLE)
 def coco2017(task: TaskConfig, split: str) -> VariedImages:
     """Opens a split of COCO 2017, or of any data set in the same files.
 
@@ -168,6 +170,14 @@ class CocoSource:
     def path(self, index: int) -> Path:
         """The file of one sample."""
         return self.folder / os.fsdecode(self.listing.names[index])
+
+    @property
+    def fingerprint(self) -> str:
+        """Of all annotations, and of names and sizes of the image files."""
+        listing, objects = self.listing, self.listing.objects
+        described = (listing.names, listing.image_ids, listing.sizes, listing.spans)
+        annotated = (objects.boxes, objects.labels, objects.iscrowd, objects.area)
+        return digest(*described, *annotated, file_sizes(len(listing), self.path))
 
     def image_size(self, index: int) -> tuple[int, int]:
         """(H, W) of an image, as it is annotated."""

@@ -13,6 +13,7 @@ import torch
 
 from sc2bench.config import TaskConfig
 from sc2bench.data.base import MemoryImages
+from sc2bench.data.fingerprints import located
 from sc2bench.data.layout import held_out, is_folder, keeps_sizes
 from sc2bench.data.parts import in_random_order
 from sc2bench.errors import DataError
@@ -31,6 +32,7 @@ _PIECE = 1 << 20
 
 
 @DATASETS.register("fashion_mnist")
+@located(VARIABLE, train="c066feed225f879d", validation="07f32aa937939940", test="8484f885a564a587")
 @in_random_order
 def fashion_mnist(task: TaskConfig, split: str) -> MemoryImages:
     """Loads a split of Fashion-MNIST.

@@ -15,6 +15,7 @@ from torch import Tensor
 from sc2bench.data.base import Batch, EpochSampler, ImageSet
 from sc2bench.data.crops import Crops
 from sc2bench.data.decoding import EXTENSIONS, OTHER_EXTENSIONS, read_rgb
+from sc2bench.data.fingerprints import digest, file_sizes
 from sc2bench.errors import DataError
 
 
@@ -74,6 +75,12 @@ class FolderImages(ImageSet):
         for place, index in enumerate(indices):
             images[place] = self._image(index)
         return images, torch.from_numpy(self.listing.targets[list(indices)])
+
+    @property
+    def fingerprint(self) -> str:
+        """Of classes, file names and file sizes."""
+        listing = self.listing
+        return digest(*self.classes, listing.names, listing.targets, file_sizes(len(listing), self.path))
 
     @property
     def strata(self) -> np.ndarray:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from sc2bench.config import TaskConfig
 from sc2bench.data.crops import Crops
+from sc2bench.data.fingerprints import located
 from sc2bench.data.folder import FolderImages, class_names, list_images
 from sc2bench.data.layout import check_folders, find_root, held_out
 from sc2bench.errors import ConfigError, DataError
@@ -17,6 +18,7 @@ VALIDATION_EVERY = 100
 
 
 @DATASETS.register("ilsvrc2012")
+@located(VARIABLE)
 def ilsvrc2012(task: TaskConfig, split: str) -> FolderImages:
     """Opens a split of ImageNet, or of any data set in the same folders.
 

@@ -29,6 +29,7 @@ from sc2bench.data.coco import BACKGROUND, CocoSource, Objects, present_boxes, r
 from sc2bench.data.composing import Scene, compose_scene
 from sc2bench.data.fashion_mnist import CACHE_FOLDER, fashion_mnist
 from sc2bench.data.fashion_mnist import CLASSES as GARMENTS
+from sc2bench.data.fingerprints import digest, located
 from sc2bench.data.layout import keeps_sizes, named_root
 from sc2bench.data.parts import in_random_order
 from sc2bench.data.varied import Presentation, Remembered, VariedImages
@@ -46,6 +47,7 @@ _ABOUT = "scenes.json"
 
 
 @DATASETS.register("scenes")
+@located(VARIABLE, train="f5ccc3f445b83515", validation="008da853a2a12ae2", test="1fbcc800c933bf09")
 @in_random_order
 def scenes(task: TaskConfig, split: str) -> ImageSet:
     """Opens a split of the scenes, which are made when they are first needed.
@@ -69,12 +71,14 @@ def scenes(task: TaskConfig, split: str) -> ImageSet:
         raise ConfigError("task.validation_fraction: scenes have a validation split of their own; leave it out")
     if task.name == "multi_task":
         tasks = (*_PRESENTATIONS, "semantic_segmentation")
-        return ManyTargets({name: scenes(replace(task, name=name), split) for name in tasks})
+        parts = {name: scenes(replace(task, name=name), split) for name in tasks}
+        return ManyTargets(parts, next(iter(parts.values())).fingerprint)
     if task.name == "semantic_segmentation":
         folder = _ready(task)
+        fingerprint = _fingerprint(folder, split)
         names = read_names(folder / "ImageSets" / "Segmentation" / f"{split}.txt")
         voc = VocSource(folder / "images", ".png", folder / "SegmentationClass", names, len(CLASSES))
-        return VariedImages(CLASSES, Remembered(voc), MaskPresentation(), in_random_order=True)
+        return VariedImages(CLASSES, Remembered(voc), MaskPresentation(), True, fingerprint)
     if task.name not in _PRESENTATIONS:
         known = ", ".join((*_PRESENTATIONS, "semantic_segmentation", "multi_task"))
         raise ConfigError(f"task.name: scenes have no targets for '{task.name}'; known: {known}")
@@ -82,7 +86,7 @@ def scenes(task: TaskConfig, split: str) -> ImageSet:
     folder = _ready(task)
     annotations = folder / "annotations" / f"instances_{split}.json"
     coco = CocoSource(folder / "images", read_listing(annotations), annotations)
-    return VariedImages(classes, Remembered(coco), present, in_random_order=True)
+    return VariedImages(classes, Remembered(coco), present, True, _fingerprint(folder, split))
 
 
 def make_scenes(
@@ -158,6 +162,18 @@ def _ready(task: TaskConfig) -> Path:
             f"folder {folder} holds scenes of version {version}, but {VERSION} is current; delete it to make them anew"
         )
     return folder
+
+
+def _fingerprint(folder: Path, split: str) -> str:
+    """Of what the scenes were made by and what they show, which is the same for all tasks.
+
+    Sizes of files are left out, for libraries compress alike pixels differently.
+    """
+    annotations = folder / "annotations" / f"instances_{split}.json"
+    try:
+        return digest((folder / _ABOUT).read_bytes(), annotations.read_bytes())
+    except OSError as error:
+        raise DataError(f"folder {folder} has lost some of its scenes ({error}); delete it to make them anew") from error
 
 
 def _digest() -> str:

@@ -9,6 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from sc2bench.data.base import Batch, EpochSampler, ImageSet
+from sc2bench.data.fingerprints import digest
 
 # More pixels a side than any data set has that we know of; a stray panorama would take the memory of a whole batch.
 MAX_SIDE = 8192
@@ -44,10 +45,19 @@ class VariedImages(ImageSet):
         source: the samples.
         present: makes tensors of them.
         in_random_order: whether the samples are in random order.
+        fingerprint: of what the source holds; `None`: the source says it (`fingerprint`), or it is made of samples.
     """
 
-    def __init__(self, classes: Sequence[str], source: Source, present: Presentation, in_random_order: bool = False):
+    def __init__(
+        self,
+        classes: Sequence[str],
+        source: Source,
+        present: Presentation,
+        in_random_order: bool = False,
+        fingerprint: str | None = None,
+    ):
         super().__init__(classes, in_random_order)
+        self._fingerprint = fingerprint
         self.source = source
         self._present = present
         # Of the samples the places in the source.
@@ -75,6 +85,14 @@ class VariedImages(ImageSet):
             return super().image_size(index)
         size = self.source.image_size(int(self._places[index]))
         return self._present.image_size(size) if hasattr(self._present, "image_size") else size
+
+    @property
+    def fingerprint(self) -> str:
+        """As it was given, or of classes and source."""
+        if self._fingerprint is not None:
+            return self._fingerprint
+        found = getattr(self.source, "fingerprint", None)
+        return super().fingerprint if found is None else digest(*self.classes, found)
 
     def subset(self, indices: np.ndarray) -> "VariedImages":
         """The samples at `indices`; no file is read."""

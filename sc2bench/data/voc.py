@@ -12,6 +12,7 @@ from torchvision.transforms import InterpolationMode, functional
 
 from sc2bench.config import TaskConfig
 from sc2bench.data.decoding import ImageError, read_indices, read_rgb, read_size
+from sc2bench.data.fingerprints import digest, file_sizes, located
 from sc2bench.data.layout import check_folders, find_root, held_out, is_folder
 from sc2bench.data.varied import MAX_SIDE, VariedImages
 from sc2bench.errors import DataError
@@ -50,6 +51,7 @@ SCALES = (0.5, 2.0)
 
 
 @DATASETS.register("pascal_voc2012")
+@located(VARIABLE)
 def pascal_voc2012(task: TaskConfig, split: str) -> VariedImages:
     """Opens a split of Pascal VOC 2012 for segmentation, or of any data set in the same folders.
 
@@ -160,6 +162,12 @@ class VocSource:
     def path(self, index: int) -> Path:
         """The image file of one sample."""
         return self.images / f"{os.fsdecode(self.names[index])}{self._suffix}"
+
+    @property
+    def fingerprint(self) -> str:
+        """Of names, and of sizes of images and masks."""
+        masks = file_sizes(len(self), lambda index: self.masks / f"{os.fsdecode(self.names[index])}.png")
+        return digest(self.names, file_sizes(len(self), self.path), masks)
 
     def image_size(self, index: int) -> tuple[int, int]:
         """(H, W) of an image, as its file says; raises `ImageError`."""

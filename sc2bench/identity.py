@@ -1,0 +1,103 @@
+"""What an experiment's result depends on beyond its configuration: data, files of weights, precision.
+
+Two experiments of one configuration share weights and records only if these surroundings are the same. They are a
+dictionary that lists only what differs from the usual, which is published data in their own place, packaged weights and
+single precision; so names of experiments that differ in nothing have no trace of it.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sc2bench.config import RunConfig
+from sc2bench.data import fingerprint_of
+from sc2bench.errors import CheckpointError, ConfigError
+from sc2bench.teachers.library import is_file
+
+Surroundings = dict[str, Any]
+_DIGEST_BYTES = 8
+_KEY_BYTES = 4
+_TRAINING_SPLITS = ("train", "validation")
+
+
+def surroundings_of_weights(config: RunConfig) -> Surroundings:
+    """What the trained weights depend on beyond the configuration; empty if all is as usual, or nothing is trained.
+
+    Raises:
+        DataError: the data are missing or damaged.
+        CheckpointError: a file of weights can't be read.
+    """
+    parts = [key_of(surroundings_of_weights(part)) for part in config.parts]
+    if not config.stages and not any(parts):
+        return {}
+    found: Surroundings = {f"data.{split}": fingerprint_of(config.task, split) for split in _TRAINING_SPLITS}
+    if config.mixed_precision == "auto":
+        precision = resolved_precision("auto")
+        found["mixed_precision"] = None if precision == "no" else precision
+    if not config.stages:
+        found = {}
+    found |= _weights(config) | {f"parts[{number}]": key or None for number, key in enumerate(parts)}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def surroundings_of_point(config: RunConfig) -> Surroundings:
+    """What a measured point depends on beyond the configuration; raises as `surroundings_of_weights` does."""
+    split = config.evaluation.split
+    found = surroundings_of_weights(config) | _weights(config) | {f"data.{split}": fingerprint_of(config.task, split)}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def key_of(surroundings: Mapping[str, Any]) -> str:
+    """Names surroundings by 8 hexadecimal digits; empty where all is as usual."""
+    if not surroundings:
+        return ""
+    text = json.dumps(surroundings, sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=_KEY_BYTES).hexdigest()
+
+
+def difference(own: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """The names of what is not the same in two surroundings."""
+    return sorted(name for name in own.keys() | other.keys() if own.get(name) != other.get(name))
+
+
+@cache
+def resolved_precision(wanted: str) -> str:
+    """What "auto" means on this machine: bfloat16 where the processor has it, for it is slow elsewhere.
+
+    Raises:
+        ConfigError: half precision without a CUDA device.
+    """
+    if wanted == "fp16" and not torch.cuda.is_available():
+        raise ConfigError("mixed_precision: fp16 needs a CUDA device; choose auto, bf16 or no")
+    if wanted != "auto":
+        return wanted
+    if torch.cuda.is_available():
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "no"
+    return "bf16" if torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported() else "no"
+
+
+def _weights(config: RunConfig) -> Surroundings:
+    """Digests of the files of weights that the configuration names."""
+    named = {"teacher.weights": config.teacher.weights, "method.weights": getattr(config.method, "weights", None)}
+    paths = {name: Path(text) for name, text in named.items() if isinstance(text, str) and is_file(text)}
+    return {name: file_digest(path) for name, path in paths.items() if path.is_file()}
+
+
+def file_digest(path: Path) -> str:
+    """The digest of a file's content, as 16 hexadecimal digits; raises `CheckpointError` if it can't be read."""
+    try:
+        found = path.stat()
+        return _digest(path, found.st_mtime_ns, found.st_size)
+    except OSError as error:
+        raise CheckpointError(f"weights {path} can't be read: {error.strerror}; mend the file's place or rights") from error
+
+
+@cache
+def _digest(path: Path, changed: int, size: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=_DIGEST_BYTES)).hexdigest()
