@@ -328,6 +328,13 @@ def test_no_damage_ends_in_another_error(tmp_path):
     assert min(outcomes.values()) > 30
 
 
+def test_pipes_and_folders_are_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "x.png")
+    for path in (tmp_path / "x.png", tmp_path):
+        with pytest.raises(ImageError, match=r"^image .* is no regular file; replace or remove it$"):
+            read_rgb(path)
+
+
 def test_a_missing_file_is_no_damage(tmp_path):
     with pytest.raises(ImageError, match=r"x\.png can't be read: No such file or directory"):
         read_rgb(tmp_path / "x.png")

@@ -1,5 +1,6 @@
 """From an image file of any kind to 8-bit RGB."""
 
+import stat
 import struct
 import warnings
 from collections.abc import Callable
@@ -100,6 +101,9 @@ def _read(
     decode: bool = True,
 ) -> Image.Image:
     try:
+        # A pipe would be waited for.
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise ImageError(f"image {path} is no regular file; replace or remove it")
         with warnings.catch_warnings():
             # Pillow warns of large images, and those are refused here.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
