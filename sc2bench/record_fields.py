@@ -147,7 +147,7 @@ _CONFIG = {
     "rate": NUMBER.or_null,
     "seed": COUNT,
     "mixed_precision": TEXT,
-    "workers": COUNT,
+    "workers": COUNT.or_null,
     "task": GROUP,
     "teacher": GROUP,
     "method": GROUP,
