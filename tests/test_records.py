@@ -9,6 +9,7 @@ import pytest
 import sc2bench
 from sc2bench.config import compose
 from sc2bench.errors import DataError, OutputError
+from sc2bench.intervals import binomial_interval
 from sc2bench.records import (
     FIELDS,
     LATER_FIELDS,
@@ -37,6 +38,7 @@ def test_record_is_complete_and_stands_at_its_own_path(record_file, tmp_path):
     record = json.loads(record_file.read_text())
     assert record.keys() == set(FIELDS)
     assert record["samples"] == 100
+    assert record["quality_interval"]["top1"] == list(binomial_interval(record["quality"]["top1"], 100))
     assert record["split"] == "test"
     assert record["config"]["method"] == {"name": "input_codec", "codec": "jpeg", "options": {}}
     assert record["environment"]["packages"]["torch"]

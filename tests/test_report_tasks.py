@@ -123,6 +123,26 @@ def test_one_task_is_reported_where_it_always_was(report, tmp_path):
     assert "of_no_report [%]" in (tmp_path / "mine/table.md").read_text()
 
 
+def test_a_damaged_record_of_a_suite_is_named_and_a_missing_one_counted(tmp_path, capsys):
+    path = tmp_path / "mine.yaml"
+    path.write_text(SUITE)
+    output = f"output={tmp_path / 'mine'}"
+    runs = Suite.load(str(path), [output]).runs["WebP"]
+    for run in runs:
+        measure(run)
+    whole = runs[1].record_path.read_text()
+    for damaged in (whole[:-9], whole.replace('"quality": {', '"quality": null, "was": {'), ""):
+        runs[1].record_path.write_text(damaged)
+        with pytest.raises(
+            DataError, match=rf"record .*{runs[1].run_id}\.json .*; delete it to measure the point again"
+        ):
+            app(["report", str(path), output], standalone_mode=False)
+    runs[1].record_path.unlink()
+    app(["report", str(path), output], standalone_mode=False)
+    assert "13 of 16 points are not measured yet" in capsys.readouterr().err
+    assert len(pd.read_csv(tmp_path / "mine/fashion_mnist/tables/points.csv")) == 3
+
+
 def test_a_metric_for_several_tasks_is_refused(tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text(f"metric: map{SUITE}")

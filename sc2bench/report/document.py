@@ -34,7 +34,7 @@ def document(
     """
     blocks = [_introduction(records, "Bytes are means over the samples, with payload, side information and framing.")]
     lines = [
-        f"{label}: {metric_quantity(metric).short} {quality:.2f} %, for which "
+        f"{label}: {metric_quantity(metric).short} {quality:.2f} %{_interval(records, label, metric)}, for which "
         f"{records.loc[records['curve'] == label, 'bytes_mean'].iloc[0]:.1f} bytes are sent."
         for label, quality in references(records, metric, ()).items()
     ]
@@ -133,6 +133,13 @@ def _published(published: pd.DataFrame, metric: str) -> list[str]:
         "Sources:",
         "\n".join(f"{number}. {source}: {how}" for (source, how), number in numbers.items()),
     ]
+
+
+def _interval(points: pd.DataFrame, label: str, metric: str) -> str:
+    """The confidence interval of a reference's quality in brackets; empty where it is not known."""
+    point = points[points["curve"] == label].iloc[0]
+    low, high = (point.get(f"{metric}_{end}") for end in ("low", "high"))
+    return "" if low is None or pd.isna(low) else f" (95 %: {low:.2f} ... {high:.2f})"
 
 
 def _list(lines: Sequence[str]) -> str:
