@@ -74,8 +74,8 @@ class Run:
         found = self._records()
         if len(found) > 1:
             raise DataError(
-                f"{found[0]} and {found[1].name} were measured on different data or weights, and without {self.missing} "
-                "it can't be told which is meant; give it, or move one of them away"
+                f"{found[0]} and {found[1].name} were measured on different data or weights; which is meant can't be "
+                f"told without {self.missing}; give it, or move one of them away"
             )
         return found[0] if found else self._record_path(self.configured_id)
 
@@ -116,7 +116,7 @@ class Run:
         return Path(self.config.checkpoints) / f"{self.config.method.name}-{self.config.training_hash()}"
 
     def predecessors(self) -> list[str]:
-        """Says in a sentence each which records and weights of the same configuration do not count any more, and why."""
+        """Says in a sentence each which records and weights of the configuration do not count any more, and why."""
         said = []
         own = self.surroundings or {}
         for path in self._records():
@@ -131,8 +131,8 @@ class Run:
             if folder != self.checkpoint_folder and (folder / FINAL_WEIGHTS).exists():
                 changed = difference(weights, _surroundings_in(folder / TRAINED_IN, "surroundings"))
                 said.append(
-                    f"weights in {folder} do not count: {_changed(changed)}; the model is trained anew (if they are meant "
-                    f"nevertheless, rename the folder to {self.checkpoint_folder.name})"
+                    f"weights in {folder} do not count: {_changed(changed)}; the model is trained anew (if they are "
+                    f"meant all the same, rename the folder to {self.checkpoint_folder.name})"
                 )
         return said
 

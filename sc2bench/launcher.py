@@ -81,6 +81,7 @@ class SuiteJob:
         config_dirs: as on the command line.
         plugins: as on the command line.
         force_before: records older than this moment, in seconds since 1970, are measured again.
+        retrain: they are trained anew first, unless their weights are younger.
     """
 
     name: str
@@ -88,6 +89,7 @@ class SuiteJob:
     config_dirs: list[str] = field(default_factory=list)
     plugins: list[str] = field(default_factory=list)
     force_before: float | None = None
+    retrain: bool = False
 
     def __call__(self) -> str:
         """Runs in the job."""
@@ -99,7 +101,9 @@ class SuiteJob:
         try:
             load_plugins(self.plugins)
             # A point of another job is waited for by whoever started the jobs, not by a job that costs a machine.
-            Suite.load(self.name, self.overrides, self.config_dirs).run(force_before=self.force_before, wait=False)
+            Suite.load(self.name, self.overrides, self.config_dirs).run(
+                force_before=self.force_before, retrain=self.retrain, wait=False
+            )
         except Sc2benchError as error:
             return str(error)
         return ""

@@ -21,6 +21,7 @@ ADDED = ("curve", "path")
 _LARGEST = 2**63
 _DEEPEST = 40
 _HASH = re.compile(r"[0-9a-f]{12}")
+_FINGERPRINT = re.compile(r"[0-9a-f]{16}")
 _CUT = 60
 
 
@@ -64,6 +65,7 @@ ENDS = Kind(
 )
 FLAG = Kind("true or false", lambda v: isinstance(v, bool))
 HASH = Kind("12 hexadecimal digits", lambda v: isinstance(v, str) and bool(_HASH.fullmatch(v)))
+FINGERPRINT = Kind("16 hexadecimal digits", lambda v: isinstance(v, str) and bool(_FINGERPRINT.fullmatch(v)))
 GROUP = Kind("an object", lambda v: isinstance(v, dict))
 VERSION = Kind(str(SCHEMA_VERSION), lambda v: _is_integer(v) and v == SCHEMA_VERSION)
 
@@ -127,6 +129,12 @@ LATER: dict[str, Kind] = {
     **EXPORTED,
     # For metrics that have one, the ends of the confidence interval of 95 %, in the metric's unit.
     "quality_interval": GROUP.or_null,
+    # Of the split that was measured; see `ImageSet.fingerprint`.
+    "data_fingerprint": FINGERPRINT.or_null,
+    # What the point depends on beyond its configuration, where that is not as usual; see `sc2bench.identity`.
+    "surroundings": GROUP.or_null,
+    # As `environment`, of the training; null without one, or if it is older than this field.
+    "training_environment": GROUP.or_null,
 }
 KINDS = FIRST | LATER
 # What the environment and the configuration in a record are, as far as they have it; anything else may stand there.

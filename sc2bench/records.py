@@ -22,8 +22,8 @@ _PACKAGES = ("sc2bench", "torch", "torchvision", "compressai", "numba", "pillow"
 EXPORT_FIELDS = tuple(EXPORTED)
 LATER_FIELDS = tuple(LATER)
 FIELDS = tuple(KINDS)
-# A run's file is named after it, with the hash of its configuration at the end.
-_RUN_HASH = re.compile(r"-([0-9a-f]{12})$")
+# A run's file is named after it, with the hash of its configuration at the end, or before that of its surroundings.
+_RUN_HASH = re.compile(r"-([0-9a-f]{12})(?:-x[0-9a-f]{8})?$")
 # Both occur in every record, and together in no other file of a run.
 _MARKS = ('"schema_version"', '"config_hash"')
 

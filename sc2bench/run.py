@@ -1,9 +1,10 @@
 """Experiments from their configurations to their records."""
 
 import json
+import shutil
 import time
 from collections.abc import Callable, Sequence
-from functools import cache
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,13 @@ from accelerate.utils import DataLoaderConfiguration, send_to_device, set_seed
 from torch import Tensor
 
 from sc2bench import processes
-from sc2bench.config import compose, from_resolved
-from sc2bench.errors import CheckpointError, ConfigError
+from sc2bench.config import RunConfig, compose, from_resolved
+from sc2bench.data import checked_fingerprint
+from sc2bench.errors import CheckpointError, OutputError
 from sc2bench.evaluation import LATENCY_IMAGES, Measurement, evaluate_all, measure_cost, measure_latency
-from sc2bench.experiment import FINAL_CONFIG, FINAL_WEIGHTS, HISTORY, Run
+from sc2bench.experiment import FINAL_CONFIG, FINAL_WEIGHTS, HISTORY, TRAINED_IN, Run
 from sc2bench.files import write_json
+from sc2bench.identity import resolved_precision, surroundings_of_weights
 from sc2bench.memory import keep_memory
 from sc2bench.methods import SplitModel, build_model
 from sc2bench.progress import EVALUATION_WORK, Work
@@ -38,6 +41,7 @@ def run_all(
     *,
     force: bool = False,
     force_before: float | None = None,
+    retrain: bool = False,
     quiet: bool = False,
     wait: bool = True,
 ) -> list[Path]:
@@ -50,6 +54,7 @@ def run_all(
         runs: in the order in which they are worked off.
         force: measures again where a record exists; trained weights are kept.
         force_before: the same for records that are older than this moment, in seconds since 1970.
+        retrain: what is measured again is trained anew first; what it builds on (`source`, `members`) is not.
         quiet: shows no progress.
         wait: for runs that another call works on; else they are left to it.
 
@@ -62,9 +67,11 @@ def run_all(
     """
     processes.start()
     keep_memory()
-    if force:
+    if force or (retrain and force_before is None):
         force_before = time.time()
     oldest = processes.from_main(lambda: force_before) or 0.0
+    if retrain:
+        runs = [replace(run, retrain_before=oldest) for run in runs]
     todo = processes.from_main(lambda: [number for number, run in enumerate(runs) if not run.measured_since(oldest)])
     # Asked for now, for it describes the code that is loaded; the source tree may change while a long run goes on.
     environment()
@@ -73,6 +80,8 @@ def run_all(
     with Work(sum(units.values()), "start", quiet or not processes.is_main()) as work:
         if len(todo) < len(runs):
             work.say(f"{len(runs) - len(todo)} of {len(runs)} points are already measured")
+        for sentence in processes.from_main(lambda: _predecessors(planned)):
+            work.say(sentence)
         sharing = Sharing[Run](
             measure=lambda group, confirm: _run_group(group, confirm, work),
             is_done=lambda run: run.measured_since(oldest),
@@ -89,6 +98,11 @@ def run_all(
     if failures:
         raise PointsFailed.of({name: processes.describe(error) for name, error in failures.items()}, len(runs))
     return [run.record_path for run in runs]
+
+
+def _predecessors(runs: Sequence[Run]) -> list[str]:
+    """Says of which runs there are records or weights that don't count; see `Run.predecessors`."""
+    return list(dict.fromkeys(sentence for run in runs for sentence in run.predecessors()))
 
 
 def _plan(runs: Sequence[Run]) -> tuple[dict[str, float], dict[str, Exception]]:
@@ -200,7 +214,9 @@ def _run_group(runs: list[Run], confirm: Callable[[Run], None], work: Work) -> N
 
         def write(run: Run = run, model: SplitModel = model, measurement: Measurement = measurement) -> None:
             cost = measure_cost(model, images[:1])
-            cost |= measure_latency(model, images, repeats=repeats, threads=threads)
+            cost |= measure_latency(
+                model, images, repeats=repeats, threads=threads, server_precision=first.evaluation.server_precision
+            )
             cost |= _export_cost(run, model, images)
             record = _record(run, model, measurement, cost)
             confirm(run)
@@ -216,36 +232,76 @@ def _ready_model(run: Run, teacher: Teacher, accelerator: Accelerator, work: Wor
     config = run.config
     model = processes.together(lambda: _build(run, teacher))
     final = run.checkpoint_folder / FINAL_WEIGHTS
-    if not processes.from_main(final.exists):
+    trained = processes.from_main(lambda: run.trained)
+    if not trained:
         _take_parts(model, run, accelerator, work)
     if not config.stages:
         return model
-    if processes.from_main(final.exists):
+    if trained:
         processes.from_main(lambda: load_state(model, load_tensors(final), final))
         processes.share_state(model)
         return model
     work.describe(f"{config.method.name}{'' if config.rate is None else f' {config.rate:g}'}: train")
+    processes.from_main(lambda: _clear(run))
     training_set, validation_set = run.training_sets()
+    for split in ("train", "validation"):
+        checked_fingerprint(config.task, split)
     task = TASKS[config.task.name](training_set, config.evaluation)
     # The model may have taken modules over and train them, so what it imitates is a teacher of its own.
     imitated = run.teacher()
     places = run.checkpoint_folder, accelerator, work
     history = processes.in_step(lambda: train(model, imitated, task, training_set, validation_set, config, *places))
 
+    here = _here(config)
+
     def write() -> None:
         write_json(run.checkpoint_folder / FINAL_CONFIG, config.resolved())
         write_json(run.checkpoint_folder / HISTORY, history)
+        write_json(run.checkpoint_folder / TRAINED_IN, here | {"surroundings": surroundings_of_weights(config)})
         save_tensors(unique_state(model), final)
 
     processes.from_main(write)
     return model
 
 
+def _clear(run: Run) -> None:
+    """Removes weights that are to be trained anew; a run that was stopped keeps its checkpoints."""
+    if (run.checkpoint_folder / FINAL_WEIGHTS).exists():
+        try:
+            shutil.rmtree(run.checkpoint_folder)
+        except OSError as error:
+            raise OutputError(
+                f"{run.checkpoint_folder} can't be removed to train anew ({error.strerror}); delete it"
+            ) from error
+
+
+def _here(config: RunConfig) -> dict[str, Any]:
+    """What a training or a measurement takes place in."""
+    return environment() | {
+        "mixed_precision": resolved_precision(config.mixed_precision),
+        "processes": processes.count(),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def _trained_in(run: Run) -> dict[str, Any] | None:
+    """What the weights were trained in; `None` for weights that don't say, and without training."""
+    if not run.config.stages:
+        return None
+    path = run.checkpoint_folder / TRAINED_IN
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} can't be read ({error}); delete it, or train anew with --retrain") from error
+
+
 def _take_parts(model: SplitModel, run: Run, accelerator: Accelerator, work: Work) -> None:
     """Trains the experiments that this one builds on, where they are not, and takes over what it wants of them."""
     for number, part in enumerate(run.parts):
         final = part.checkpoint_folder / FINAL_WEIGHTS
-        if not processes.from_main(final.exists):
+        if not processes.from_main(lambda part=part: part.trained):  # type: ignore[misc]
             _ready_model(part, processes.together(part.teacher), accelerator, work)
         weights = processes.from_main(lambda final=final: load_tensors(final))  # type: ignore[misc]
         model.take_part(number, weights, final)
@@ -268,8 +324,10 @@ def _record(run: Run, model: SplitModel, measurement: Measurement, cost: dict[st
         "config_hash": config.config_hash(),
         **measurement.record_fields(),
         **cost,
-        "environment": environment()
-        | {"mixed_precision": _precision(config.mixed_precision), "processes": processes.count()},
+        "data_fingerprint": checked_fingerprint(config.task, config.evaluation.split),
+        "surroundings": run.surroundings,
+        "training_environment": _trained_in(run),
+        "environment": _here(config),
         "config": config.resolved(),
     }
 
@@ -302,16 +360,4 @@ def _accelerator(precision: str) -> Accelerator:
     AcceleratorState._reset_state()
     # The batch sizes of configurations are those of all processes together.
     loading = DataLoaderConfiguration(split_batches=True)
-    return Accelerator(mixed_precision=_precision(precision), dataloader_config=loading)
-
-
-@cache
-def _precision(wanted: str) -> str:
-    """What "auto" means here: bfloat16 where the processor has it, for it is slow elsewhere."""
-    if wanted == "fp16" and not torch.cuda.is_available():
-        raise ConfigError("mixed_precision: fp16 needs a CUDA device; choose auto, bf16 or no")
-    if wanted != "auto":
-        return wanted
-    if torch.cuda.is_available():
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "no"
-    return "bf16" if torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported() else "no"
+    return Accelerator(mixed_precision=resolved_precision(precision), dataloader_config=loading)

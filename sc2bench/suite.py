@@ -100,10 +100,16 @@ class Suite:
         return list(first.values())
 
     def run(
-        self, *, force: bool = False, force_before: float | None = None, quiet: bool = False, wait: bool = True
+        self,
+        *,
+        force: bool = False,
+        force_before: float | None = None,
+        retrain: bool = False,
+        quiet: bool = False,
+        wait: bool = True,
     ) -> None:
         """Measures every point that has no record yet; see `run_all`."""
-        run_all(self.all_runs(), force=force, force_before=force_before, quiet=quiet, wait=wait)
+        run_all(self.all_runs(), force=force, force_before=force_before, retrain=retrain, quiet=quiet, wait=wait)
 
     def records(self) -> pd.DataFrame:
         """The records that exist, with the column `curve`; raises `DataError` for a damaged one."""

@@ -30,6 +30,7 @@ Plugins = Annotated[
     list[str] | None, typer.Option("--plugin", help="a Python file that registers methods of your own", callback=paths)
 ]
 Force = Annotated[bool, typer.Option("--force", help="measure again where a record exists")]
+Retrain = Annotated[bool, typer.Option("--retrain", help="train and measure again where there are weights")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="show no progress")]
 
 

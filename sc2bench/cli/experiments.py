@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from sc2bench.cli.application import app
-from sc2bench.cli.common import ConfigDirs, Force, Overrides, Plugins, Quiet, guarded, interruptible, paths
+from sc2bench.cli.common import ConfigDirs, Force, Overrides, Plugins, Quiet, Retrain, guarded, interruptible, paths
 from sc2bench.errors import ConfigError
 
 
@@ -16,10 +16,11 @@ def run(
     config_dir: ConfigDirs = None,
     plugin: Plugins = None,
     force: Force = False,
+    retrain: Retrain = False,
     quiet: Quiet = False,
 ) -> None:
     """Train and measure one experiment, and write its record."""
-    run_experiment(overrides or [], config_dir or [], plugin or [], force=force, quiet=quiet)
+    run_experiment(overrides or [], config_dir or [], plugin or [], force=force, retrain=retrain, quiet=quiet)
 
 
 def run_experiment(
@@ -28,6 +29,7 @@ def run_experiment(
     plugins: list[str],
     *,
     force: bool = False,
+    retrain: bool = False,
     quiet: bool = False,
     task: str | None = None,
 ) -> None:
@@ -44,7 +46,7 @@ def run_experiment(
             f"task.name: this script is for '{task}', but the task is '{config.task.name}'; choose another task="
         )
     with interruptible():
-        paths = run_all([Run(config)], force=force, quiet=quiet)
+        paths = run_all([Run(config)], force=force, retrain=retrain, quiet=quiet)
     for path in paths if processes.is_main() else []:
         print(path)
 
@@ -85,11 +87,13 @@ def benchmark(task: str, default: str) -> None:
         config_dir: ConfigDirs = None,
         plugin: Plugins = None,
         force: Force = False,
+        retrain: Retrain = False,
         quiet: Quiet = False,
         debug: Annotated[bool, typer.Option("--debug", help="show tracebacks of errors")] = False,
     ) -> None:
         chosen = [f"task={default}", *(overrides or [])]
-        run_experiment(chosen, config_dir or [], plugin or [], force=force, quiet=quiet, task=task)
+        options = {"force": force, "retrain": retrain, "quiet": quiet}
+        run_experiment(chosen, config_dir or [], plugin or [], task=task, **options)
 
     command.__doc__ = f"Train and measure one experiment of the task {task}."
     script = typer.Typer(add_completion=False, pretty_exceptions_enable=False)

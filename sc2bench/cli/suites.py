@@ -17,6 +17,7 @@ from sc2bench.cli.common import (
     Overrides,
     Plugins,
     Quiet,
+    Retrain,
     SuiteName,
     interruptible,
     open_suite,
@@ -32,6 +33,7 @@ def suite_run(
     config_dir: ConfigDirs = None,
     plugin: Plugins = None,
     force: Force = False,
+    retrain: Retrain = False,
     quiet: Quiet = False,
     launcher: Annotated[str | None, typer.Option(help="run as jobs: local or slurm")] = None,
     jobs: Annotated[int, typer.Option(help="number of jobs; they divide the points among them")] = 1,
@@ -49,13 +51,15 @@ def suite_run(
         from sc2bench.launcher import JobOptions, SuiteJob
 
         options = JobOptions(launcher, jobs, partition, time, cpus, gpus)
-        job = SuiteJob(name, overrides or [], config_dir or [], plugin or [], now() if force else None)
+        job = SuiteJob(
+            name, overrides or [], config_dir or [], plugin or [], now() if force or retrain else None, retrain
+        )
         _launch(suite, job, options, quiet=quiet, wait=launcher == "local" if wait is None else wait)
         return
     if jobs != 1 or partition is not None or cpus is not None or gpus:
         raise ConfigError("--jobs, --partition, --cpus and --gpus are for jobs; add --launcher local or slurm")
     with interruptible(), _reporting(suite):
-        suite.run(force=force, quiet=quiet, wait=wait is not False)
+        suite.run(force=force, retrain=retrain, quiet=quiet, wait=wait is not False)
 
 
 def _launch(suite: Any, job: Any, options: Any, *, quiet: bool, wait: bool) -> None:

@@ -109,11 +109,10 @@ def _set(tree: dict[str, Any], override: Override, method: type) -> None:
 def _with_parts(raw: dict[str, Any], places: tuple[Path, ...], stages: Sequence[Override]) -> dict[str, Any]:
     """Composes the experiments that `source` and `members` give as lists of overrides.
 
-    They lie where this one does, and have its seed, unless they name another.
+    They lie where this one does, and have its seed and precision, unless they name others.
     """
     given: dict[str, Any] = {name: Verbatim(raw[name]) for name in _PLACES if isinstance(raw.get(name), str)}
-    if "seed" in raw:
-        given["seed"] = raw["seed"]
+    given |= {name: raw[name] for name in ("seed", "mixed_precision") if name in raw}
 
     def part(key: str, overrides: Any) -> dict[str, Any]:
         if not isinstance(overrides, list) or not all(isinstance(text, str) for text in overrides):

@@ -183,6 +183,9 @@ def _digest(config: RunConfig, leave_out: Iterable[str]) -> str:
     """
     kept = {key: value for key, value in _changed(config).items() if key not in leave_out}
     kept["task"].pop("root", None)
+    # What "auto" comes to on a machine is a part of the surroundings; single precision is the usual.
+    if config.mixed_precision == "no":
+        kept.pop("mixed_precision", None)
     evaluation = {key: value for key, value in kept.pop("evaluation", {}).items() if key not in _ADDITIONS}
     if evaluation:
         kept["evaluation"] = evaluation

@@ -1,6 +1,16 @@
 """Data sets and what is done to their samples before a model sees them."""
 
-from sc2bench.data.base import Batch, EpochSampler, ImageSet, ManyTargets, MemoryImages, augment, load_dataset
+from sc2bench.data.base import (
+    Batch,
+    EpochSampler,
+    ImageSet,
+    ManyTargets,
+    MemoryImages,
+    augment,
+    checked_fingerprint,
+    fingerprint_of,
+    load_dataset,
+)
 from sc2bench.data.loading import PixelLimit, watching
 from sc2bench.data.parts import in_random_order
 
@@ -12,6 +22,8 @@ __all__ = [
     "MemoryImages",
     "PixelLimit",
     "augment",
+    "checked_fingerprint",
+    "fingerprint_of",
     "in_random_order",
     "load_dataset",
     "watching",

@@ -81,7 +81,9 @@ class ImageSet(Dataset[Batch], ABC):
         It covers the number of samples, the classes, and the content of samples spread over all. Sets that know better
         what they hold say it.
         """
-        contents = (part for index in np.linspace(0, len(self) - 1, _LOOKED_AT).astype(int) for part in self[int(index)])
+        contents = (
+            part for index in np.linspace(0, len(self) - 1, _LOOKED_AT).astype(int) for part in self[int(index)]
+        )
         return digest(str(len(self)), *self.classes, *map(_as_bytes, contents))
 
     def image_size(self, index: int) -> tuple[int, int]:
@@ -225,7 +227,9 @@ class ManyTargets(ImageSet):
     @property
     def fingerprint(self) -> str:
         """As it was given, or of what each task sees."""
-        return self._fingerprint or digest(*(part for name, each in self.parts.items() for part in (name, each.fingerprint)))
+        return self._fingerprint or digest(
+            *(part for name, each in self.parts.items() for part in (name, each.fingerprint))
+        )
 
     @property
     def strata(self) -> np.ndarray | None:

@@ -173,7 +173,9 @@ def _fingerprint(folder: Path, split: str) -> str:
     try:
         return digest((folder / _ABOUT).read_bytes(), annotations.read_bytes())
     except OSError as error:
-        raise DataError(f"folder {folder} has lost some of its scenes ({error}); delete it to make them anew") from error
+        raise DataError(
+            f"folder {folder} has lost some of its scenes ({error}); delete it to make them anew"
+        ) from error
 
 
 def _digest() -> str:

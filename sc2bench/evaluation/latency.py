@@ -27,7 +27,13 @@ _SECONDS = 10.0
 
 @torch.inference_mode()
 def measure_latency(
-    model: SplitModel, images: Images, *, repeats: int = 50, threads: int = 1, seconds: float = _SECONDS
+    model: SplitModel,
+    images: Images,
+    *,
+    repeats: int = 50,
+    threads: int = 1,
+    server_precision: str = "fp32",
+    seconds: float = _SECONDS,
 ) -> dict[str, Any]:
     """Times the halves on one image after the other.
 
@@ -42,6 +48,7 @@ def measure_latency(
             at all.
         threads: of PyTorch's operators. An image codec works on one image in one thread, unless its library starts
             some of its own.
+        server_precision: "fp32" or "bf16", as the server's half is measured.
         seconds: no further repetition is begun after this time; the first one always is.
 
     Returns:
@@ -53,11 +60,11 @@ def measure_latency(
     batches = [image[None] for image in images]
     with _threads(threads):
         for number in range(min(_WARM_UP, repeats)):
-            _time_steps(model, batches[number % len(batches)])
+            _time_steps(model, batches[number % len(batches)], server_precision)
         ending = time.perf_counter() + seconds
         times: list[list[float]] = []
         while len(times) < repeats and (not times or time.perf_counter() < ending):
-            times.append(_time_steps(model, batches[len(times) % len(batches)]))
+            times.append(_time_steps(model, batches[len(times) % len(batches)], server_precision))
     device_network, device_coder, server_coder, server_network = 1000 * np.array(times).T
     device, server = device_network + device_coder, server_coder + server_network
     spans = (device, device_network, device_coder, server, server_coder, server_network)
@@ -88,18 +95,21 @@ def median_interval(values: Sequence[float] | np.ndarray) -> tuple[float | None,
     return (ordered[rank - 1], ordered[-rank]) if rank else (None, None)
 
 
-def _time_steps(model: SplitModel, image: Tensor) -> list[float]:
+def _time_steps(model: SplitModel, image: Tensor, server_precision: str) -> list[float]:
     """Seconds of the device's network and coder, and of the server's coder and network, for one image (1, C, H, W)."""
     channels, height, width = image.shape[1:]
     shape = (channels, height, width)
+    # The server's half as it is measured; the device's has its own precision.
+    lower = torch.autocast(image.device.type, torch.bfloat16, enabled=server_precision == "bf16")
     started = now(image)
     values = model.device.analyze(image)
     analyzed = now(image)
     packets = model.device.code(values)
     coded = now(image)
-    read = model.server.read(packets, shape)
-    decoded = now(image)
-    model.server.predict(read, shape)
+    with lower:
+        read = model.server.read(packets, shape)
+        decoded = now(image)
+        model.server.predict(read, shape)
     return [analyzed - started, coded - analyzed, decoded - coded, now(image) - decoded]
 
 

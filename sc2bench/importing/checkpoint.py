@@ -14,6 +14,7 @@ from sc2bench.data import load_dataset
 from sc2bench.entropy import EntropyTablesMissing, HyperpriorDecoder, IntegerTables
 from sc2bench.entropy.hyperprior import SCALES
 from sc2bench.errors import CheckpointError, ConfigError
+from sc2bench.experiment import IMPORTED
 from sc2bench.files import write_json
 from sc2bench.importing.names import Names
 from sc2bench.methods import build_model
@@ -26,7 +27,6 @@ from sc2bench.run import FINAL_CONFIG, FINAL_WEIGHTS, Run
 from sc2bench.state import load_state, refuse, save_tensors, unique_state
 from sc2bench.teachers import Teacher, load_teacher, read_weights
 
-IMPORTED = "imported.json"
 # End-to-end training has the models of Entropic Student.
 _PUBLISHED = (EntropicStudent, ChannelReduction, EntropyBottleneck)
 # Buffers that CompressAI computes from its options, which are the same in every published model.
