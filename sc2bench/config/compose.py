@@ -66,7 +66,9 @@ def _composed(overrides: Sequence[Override], places: tuple[Path, ...], given: di
     stages = [each for each in settings if each.shared and each.stage]
     config = _expanded(from_resolved(_with_parts(tree, places, stages)))
     for each in settings:
-        reason = None if each.shared else ignored(config, each.key)
+        # A stage that is not there was taken out by another override, as in stage2=null.
+        passed_over = each.shared or each.stage not in (None, *config.stages)
+        reason = None if passed_over else ignored(config, each.key)
         if reason is not None:
             raise ConfigError(f"{each.key}: {reason}")
     if config.rate is not None and not has_rate(config):
