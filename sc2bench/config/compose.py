@@ -16,7 +16,7 @@ from sc2bench.config.fields import typed
 from sc2bench.config.files import FILE_GROUPS, STAGES, composed_files, config_dir, config_files, config_places
 from sc2bench.config.milestones import rescale
 from sc2bench.config.overrides import Override, put, unquoted
-from sc2bench.config.reading import read_yaml
+from sc2bench.config.reading import Plain, read_yaml
 from sc2bench.config.references import Verbatim, resolve
 from sc2bench.config.schemas import (
     CurveConfig,
@@ -58,8 +58,8 @@ def compose(overrides: Sequence[str] = (), config_dirs: Sequence[str] = ()) -> R
 
 
 def _composed(overrides: Sequence[Override], places: tuple[Path, ...], given: dict[str, Any]) -> RunConfig:
-    chosen = {each.key: unquoted(each.text.strip()) for each in overrides if each.key in FILE_GROUPS}
-    tree = composed_files(chosen, places) | given
+    chosen = {each.key: unquoted(each.text) for each in overrides if each.key in FILE_GROUPS}
+    tree = {"rate": None} | composed_files(chosen, places) | given
     settings = [each for each in overrides if each.key not in FILE_GROUPS]
     _apply(tree, settings)
     tree = resolve(tree, "the configuration")
@@ -177,7 +177,12 @@ def _typed_suite(raw: dict[str, Any], path: Path) -> SuiteConfig:
     suite = typed(SuiteConfig, raw, "", extra=("curves",))
     suite.curves = curves
     # Folders of results and jobs are named after it.
-    if not suite.name.isprintable() or suite.name.startswith(".") or Path(suite.name).name != suite.name:
+    if (
+        not suite.name
+        or not suite.name.isprintable()
+        or suite.name.startswith(".")
+        or Path(suite.name).name != suite.name
+    ):
         raise ConfigError(f"name: '{suite.name}' is no plain file name; use one such as 'my_suite'")
     labels = [curve.label for curve in curves]
     for i, curve in enumerate(curves):
@@ -239,10 +244,19 @@ _typed_groups: dict[tuple[type, str, str], Any] = {}
 
 def _typed_group(schema: type, raw: Any, name: str) -> Any:
     # Experiments of a suite differ in few groups.
-    key = schema, name, repr(raw)
+    key = schema, name, repr(_marked(raw))
     if key not in _typed_groups:
         _typed_groups[key] = typed(schema, raw, name)
     return deepcopy(_typed_groups[key])
+
+
+def _marked(value: Any) -> Any:
+    """A tree whose representation tells texts with quotes from those without."""
+    if isinstance(value, dict):
+        return {key: _marked(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_marked(item) for item in value]
+    return (str(value),) if isinstance(value, Plain) else value
 
 
 def _method_schema(method: Any) -> type:
