@@ -154,7 +154,6 @@ def test_other_wrong_values(override, message):
     [
         (["method=teacher", "rate=3"], "rate: method 'teacher' has no rate knob"),
         (["stage1.kd_alpha=0.9"], r"stage1.kd_alpha: none of the losses .* looks at it; it belongs to kd"),
-        (["stage2.features=[layer1]"], "stage2.features: none of the losses"),
         (["stage1.milestones=[1]"], "stage1.milestones: schedule 'one_cycle' has none; it belongs to multi_step"),
         (["stage1.momentum=0.5"], "stage1.momentum: optimizer 'adam' has none; it belongs to sgd"),
         (["task.resize=64", "task.crop=32"], "task.resize: data set 'fashion_mnist' has sizes of its own"),
