@@ -10,7 +10,7 @@ from sc2bench.config import RunConfig, SuiteConfig, compose, load_suite
 from sc2bench.config.overrides import Override, Shared
 from sc2bench.config.unused import ignored
 from sc2bench.errors import ConfigError
-from sc2bench.records import read_records
+from sc2bench.records import find_record, records_frame
 from sc2bench.report import Group, groups_of
 from sc2bench.run import Run, run_all
 
@@ -21,7 +21,7 @@ class Suite:
 
     Attributes:
         config: as it stands in the YAML file.
-        runs: for each curve's label its experiments, in the order of its rates.
+        runs: for each curve's label its experiments, in the order of its rates, and for each rate in that of its seeds.
     """
 
     config: SuiteConfig
@@ -44,10 +44,12 @@ class Suite:
         for i, curve in enumerate(config.curves):
             own = [f"output=results/{config.name}", *map(Shared, config.overrides), *curve.overrides]
             rates = [[]] if curve.rates is None else [[f"rate={rate}"] for rate in curve.rates]
+            seeds = [[]] if curve.seeds is None else [[f"seed={seed}"] for seed in curve.seeds]
+            points = [[*own, *rate, *seed, *map(Shared, overrides)] for rate in rates for seed in seeds]
             try:
-                runs[curve.label] = [
-                    Run(compose([*own, *rate, *map(Shared, overrides)], config_dirs)) for rate in rates
-                ]
+                # An override may make several points the same experiment, which is measured, and counted, once.
+                found = [Run(compose(point, config_dirs)) for point in points]
+                runs[curve.label] = list({run.run_id: run for run in found}.values())
             except ConfigError as error:
                 raise ConfigError(f"suite '{config.name}', curves[{i}], curve '{curve.label}': {error}") from error
         suite = cls(config, runs)
@@ -93,6 +95,13 @@ class Suite:
         """The experiments of all curves, in order."""
         return [run for runs in self.runs.values() for run in runs]
 
+    def rates(self, label: str) -> list[Run]:
+        """The experiments of a curve, one a rate: that of the first seed."""
+        first: dict[float | None, Run] = {}
+        for run in self.runs[label]:
+            first.setdefault(run.config.rate, run)
+        return list(first.values())
+
     def run(
         self, *, force: bool = False, force_before: float | None = None, quiet: bool = False, wait: bool = True
     ) -> None:
@@ -101,9 +110,11 @@ class Suite:
 
     def records(self) -> pd.DataFrame:
         """The records that exist, with the column `curve`; raises `DataError` for a damaged one."""
-        paths = [(label, run.record_path) for label, runs in self.runs.items() for run in runs if run.done]
-        frame = read_records([path for _, path in paths])
-        frame.insert(0, "curve", [label for label, _ in paths])
+        known = [(label, run.record_path) for label, runs in self.runs.items() for run in runs]
+        # Others may measure points again, or take them away, at the same time.
+        found = [(label, path, record) for label, path in known if (record := find_record(path)) is not None]
+        frame = records_frame([(path, record) for _, path, record in found])
+        frame.insert(0, "curve", [label for label, _, _ in found])
         return frame
 
 

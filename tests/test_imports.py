@@ -11,6 +11,7 @@ ORDER = [
     "errors",
     "files",
     "memory",
+    "intervals",
     "sizing",
     "coding",
     "claims",
@@ -31,6 +32,7 @@ ORDER = [
     "tasks",
     "training",
     "evaluation",
+    "record_fields",
     "records",
     "exporting",
     "report",
@@ -72,4 +74,4 @@ def test_imports_run_downwards(path: Path):
 
 def test_report_reads_records_only():
     for path in (PACKAGE / "report").glob("*.py"):
-        assert imported(path) <= {"errors", "files", "records", "report"}
+        assert imported(path) <= {"errors", "files", "intervals", "record_fields", "records", "report"}

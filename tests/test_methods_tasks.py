@@ -50,7 +50,7 @@ def make(method: str, task: str, *overrides: str) -> SplitModel:
 
 
 def images_of(root: Path, task: str, count: int = 5):
-    return load_dataset(TaskConfig(TASKS[task], "scenes", str(root)), "test").first(count)
+    return load_dataset(TaskConfig(TASKS[task], "scenes", str(root)), "test").part(count)
 
 
 def equal(first, second) -> bool:

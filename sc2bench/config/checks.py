@@ -14,6 +14,7 @@ INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "box", "hamming", "lanczos")
 PRECISIONS = ("auto", "no", "bf16", "fp16")
 COCO_BACKENDS = ("pycocotools", "faster_coco_eval")
 MAX_SEED = 2048
+MAX_RESAMPLES = 10_000
 
 
 def check(config: RunConfig) -> None:
@@ -23,15 +24,22 @@ def check(config: RunConfig) -> None:
     _at_least("task.crop", config.task.crop, 1)
     # The crop of a smaller image would have black margins.
     _at_least("task.resize", config.task.resize, config.task.crop or 1)
+    if config.task.validation_fraction is not None and not 0 < config.task.validation_fraction < 1:
+        raise ConfigError(
+            f"task.validation_fraction: {config.task.validation_fraction} must lie between 0 and 1, such as 0.1"
+        )
     _one_of("task.interpolation", config.task.interpolation, INTERPOLATIONS)
     _check_teacher(config.teacher)
     _one_of("mixed_precision", config.mixed_precision, PRECISIONS)
     _one_of("evaluation.split", config.evaluation.split, ("train", "validation", "test"))
     _one_of("evaluation.server_precision", config.evaluation.server_precision, ("fp32", "bf16"))
     _at_least("evaluation.batch_size", config.evaluation.batch_size, 1)
+    _at_least("evaluation.batch_pixels", config.evaluation.batch_pixels, 1)
     _at_least("evaluation.samples", config.evaluation.samples, 1)
     _at_least("evaluation.latency_repeats", config.evaluation.latency_repeats, 0)
     _at_least("evaluation.threads", config.evaluation.threads, 1)
+    if not 0 <= config.evaluation.bootstrap <= MAX_RESAMPLES:
+        raise ConfigError(f"evaluation.bootstrap: {config.evaluation.bootstrap} is not in 0 ... {MAX_RESAMPLES}")
     if config.evaluation.export_int8 and not config.evaluation.export:
         raise ConfigError("evaluation.export_int8: what is quantized is an exported graph; add evaluation.export=true")
     _one_of("evaluation.coco_backend", config.evaluation.coco_backend, COCO_BACKENDS)

@@ -109,8 +109,13 @@ def _set(tree: dict[str, Any], override: Override, method: type) -> None:
 
 
 def _with_parts(raw: dict[str, Any], places: tuple[Path, ...], stages: Sequence[Override]) -> dict[str, Any]:
-    """Composes the experiments that `source` and `members` give as lists of overrides; they lie where this one does."""
-    given = {name: Verbatim(raw[name]) for name in _PLACES if isinstance(raw.get(name), str)}
+    """Composes the experiments that `source` and `members` give as lists of overrides.
+
+    They lie where this one does, and have its seed, unless they name another.
+    """
+    given: dict[str, Any] = {name: Verbatim(raw[name]) for name in _PLACES if isinstance(raw.get(name), str)}
+    if "seed" in raw:
+        given["seed"] = raw["seed"]
 
     def part(key: str, overrides: Any) -> dict[str, Any]:
         if not isinstance(overrides, list) or not all(isinstance(text, str) for text in overrides):
@@ -200,7 +205,20 @@ def _typed_suite(raw: dict[str, Any], path: Path) -> SuiteConfig:
             f"anchor: suite '{suite.name}' has no curve '{suite.anchor}'; {nearest(suite.anchor, labels)}"
         )
     _check_figures(suite, labels)
+    for curve in curves:
+        _check_seeds(suite.name, curve)
     return suite
+
+
+def _check_seeds(suite: str, curve: CurveConfig) -> None:
+    if curve.seeds is None:
+        return
+    where = f"suite '{suite}', curve '{curve.label}': seeds"
+    if not curve.seeds:
+        raise ConfigError(f"{where}: no seed is listed; list some, such as [0, 1, 2], or leave seeds out")
+    for seed in curve.seeds:
+        if curve.seeds.count(seed) > 1:
+            raise ConfigError(f"{where}: {seed} stands there twice; list each seed once")
 
 
 def _check_figures(suite: SuiteConfig, labels: Sequence[str]) -> None:

@@ -18,6 +18,7 @@ from sc2bench.report.layout import LABELS_POINTS, REFERENCE, SMALL_TYPE_SIZE, TY
 from sc2bench.report.pareto import pareto_front
 from sc2bench.report.places import CostPlaces, place
 from sc2bench.report.quantities import metric_quantity, quantity
+from sc2bench.report.spread import Spread, sentences
 from sc2bench.report.style import Look, first_records, looks, paper_style
 from sc2bench.report.tables import curves, references
 
@@ -37,6 +38,7 @@ class _Curve:
     quality: np.ndarray
     cost: np.ndarray
     look: Look
+    spread: Spread
 
 
 def cost_quality_figure(records: pd.DataFrame, metric: str, cost: str, shown: Sequence[str] = ()) -> Figure | None:
@@ -66,9 +68,11 @@ def cost_quality_figure(records: pd.DataFrame, metric: str, cost: str, shown: Se
         places = place([curve.cost for curve in drawn], width)
         for curve, x in zip(drawn, places.columns, strict=True):
             _draw(axes, curve, x, areas.diameters(curve.rate))
+            curve.spread.draw(axes, x, curve.quality, curve.look.colour, rate=False)
         _set_quality_axis(axes, drawn, lines, metric)
         _set_cost_axis(axes, places, width, cost)
         remarks = ["Curves of nearly equal cost stand side by side."] if places.moved else []
+        remarks += sentences(curve.spread for curve in drawn)
         what = f"Area: {quantity('bytes_mean').unit}"
         _add_area_legend(figure, areas, what, [*remarks, *_missing(cost, without)], nothing=False)
         return figure
@@ -90,11 +94,13 @@ def rate_cost_quality_figure(records: pd.DataFrame, metric: str, cost: str, show
         axes = figure.subplots()
         for curve in drawn:
             _draw(axes, curve, curve.rate, areas.diameters(curve.cost))
+            curve.spread.draw(axes, curve.rate, curve.quality, curve.look.colour)
         low = _set_quality_axis(axes, drawn, lines, metric)
         rates = np.concatenate([curve.rate[curve.quality >= low] for curve in drawn])
         set_rate_axis(axes, rates.min(), rates.max(), figure.get_figwidth() * 72 - LABELS_POINTS, TYPE_SIZE)
         what, nothing = f"Area: {quantity(cost).head}", bool((costs == 0).any())
-        _add_area_legend(figure, areas, what, _missing(cost, without), nothing=nothing)
+        remarks = sentences(curve.spread for curve in drawn)
+        _add_area_legend(figure, areas, what, [*remarks, *_missing(cost, without)], nothing=nothing)
         return figure
 
 
@@ -110,7 +116,7 @@ def _curves(records: pd.DataFrame, metric: str, cost: str, shown: Sequence[str])
             without.append(label)
             continue
         rate, quality, spent = (points[name].to_numpy(float) for name in ("bytes_mean", metric, cost))
-        found.append(_Curve(label, rate, quality, spent, styles[label]))
+        found.append(_Curve(label, rate, quality, spent, styles[label], Spread.of(points, metric)))
     return found, without
 
 

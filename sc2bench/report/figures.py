@@ -14,6 +14,7 @@ from sc2bench.report.layout import HOLLOW, LABELS_POINTS, REFERENCE, TYPE_SIZE, 
 from sc2bench.report.pareto import pareto_front
 from sc2bench.report.published import citations
 from sc2bench.report.quantities import metric_quantity
+from sc2bench.report.spread import Spread, sentences
 from sc2bench.report.style import Look, first_records, identity, lighter, looks, paper_style
 from sc2bench.report.tables import curves, references
 
@@ -32,6 +33,7 @@ class Curve:
     published: bool = False
     # A published curve of a method that is measured, too.
     twin: bool = False
+    spread: Spread | None = None
 
     def line(self) -> tuple[np.ndarray, np.ndarray]:
         """The points that the line goes through: of measured curves the Pareto front."""
@@ -48,7 +50,8 @@ def rate_quality_figure(
     lighter and hollow; those of a measured method have its hue, and one entry of the legend in common.
 
     Args:
-        records: of the whole suite, with the column `curve`; those of the method "teacher" give lines.
+        records: points of the whole suite, with the column `curve`; those of the method "teacher" give lines. With the
+            columns that `points_of` adds, the spread over seeds is drawn.
         metric: the column of the quality, in percent.
         shown: labels of the curves of this figure; empty: all.
         published: points as `published_points` gives them.
@@ -56,7 +59,7 @@ def rate_quality_figure(
     groups = curves(records)
     measured = {label: curve for label, curve in groups.items() if not shown or label in shown}
     styles = looks(first_records(groups), list(measured))
-    drawn = [Curve(label, *_values(curve, metric), styles[label]) for label, curve in measured.items()]
+    drawn = [measured_curve(label, curve, metric, styles[label]) for label, curve in measured.items()]
     behind = [] if published is None else _published_curves(published, metric, measured, styles)
     lines = references(records, metric, list(measured))
     with paper_style():
@@ -64,10 +67,18 @@ def rate_quality_figure(
         figure, wide = open_figure(handles, len(drawn) + len(behind))
         _draw_panels(figure, [*behind, *drawn], lines, wide=wide)
         figure.axes[0].set_ylabel(metric_quantity(metric).axis)
+        remarks = sentences(curve.spread for curve in drawn if curve.spread is not None)
         if published is not None and behind:
             teachers = ", ".join(dict.fromkeys(published["teacher"]))
-            add_caption(figure, f"Dashed: published ({teachers}): {'; '.join(citations(published))}")
+            remarks.append(f"Dashed: published ({teachers}): {'; '.join(citations(published))}")
+        if remarks:
+            add_caption(figure, " ".join(remarks))
         return figure
+
+
+def measured_curve(label: str, points: pd.DataFrame, metric: str, look: Look) -> Curve:
+    """What is drawn of measured points."""
+    return Curve(label, *_values(points, metric), look, spread=Spread.of(points, metric))
 
 
 def _values(points: pd.DataFrame, metric: str) -> tuple[np.ndarray, np.ndarray]:
@@ -134,6 +145,8 @@ def _draw_curve(axes: Axes, curve: Curve) -> None:
         axes.plot(*curve.line(), label=curve.label, zorder=2, **HOLLOW, **style)
         return
     axes.plot(*curve.line(), label=curve.label, markeredgewidth=0, zorder=4, **style)
+    if curve.spread is not None:
+        curve.spread.draw(axes, curve.rate, curve.quality, curve.look.colour)
     off = np.setdiff1d(np.arange(len(curve.rate)), pareto_front(curve.rate, curve.quality))
     axes.plot(curve.rate[off], curve.quality[off], zorder=3, **HOLLOW, **(style | {"linestyle": ""}))
 
