@@ -134,6 +134,8 @@ def test_values_of_wrong_types_in_suites_name_the_place(tmp_path):
         ("stage1.label_smoothing=2", r"stage1.label_smoothing: 2.0 is not in"),
         ("method=neural_input_codec", "rate: method 'neural_input_codec' needs one"),
         ("stage3.epochs=2", "stage3: the experiment has no such stage"),
+        ("output=", "output: '' is no path of a folder"),
+        ("task.root=a\0b", "task.root: .* is no path of a folder"),
         ("a..b=1", "is not of the form key=value"),
         ("=1", "is not of the form key=value"),
         ("output.a=1", r"output: \{'a': '1'\} is no single value"),
@@ -183,7 +185,9 @@ def test_a_method_that_learns_needs_a_recipe_for_the_task(tmp_path):
     chosen = compose(["task=scenes_detection", "method=entropy_bottleneck", "recipe=ilsvrc2012_entropy_bottleneck"])
     assert chosen.stages["stage1"].epochs == 10
     bare = ["task=scenes_detection", "method=entropy_bottleneck", "recipe=none"]
-    assert compose(bare).stages == {}
+    for without in (bare, ["stage1=null", "stage2=null"]):
+        with pytest.raises(ConfigError, match="learns, but no stage of training is left"):
+            compose(without)
     own = compose([*bare, "stage1.trainable=[device, server]", "stage1.losses={task:1.0,rate:${rate}}"])
     assert own.stages["stage1"].losses == {"task": 1.0, "rate": own.rate}
     # Those that learn nothing need none.

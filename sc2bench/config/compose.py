@@ -13,7 +13,16 @@ from typing import Any
 
 from sc2bench.config.checks import check
 from sc2bench.config.fields import typed
-from sc2bench.config.files import FILE_GROUPS, STAGES, composed_files, config_dir, config_files, config_places
+from sc2bench.config.files import (
+    FILE_GROUPS,
+    NO_RECIPE,
+    STAGES,
+    composed_files,
+    config_dir,
+    config_files,
+    config_places,
+    learns,
+)
 from sc2bench.config.milestones import rescale
 from sc2bench.config.overrides import Override, put, unquoted
 from sc2bench.config.reading import Plain, read_yaml
@@ -37,6 +46,8 @@ __all__ = ["compose", "config_dir", "config_files", "from_resolved", "load_suite
 
 # What experiments that this one builds on share with it: they lie where it does.
 _PLACES = ("output", "checkpoints")
+# That of run.yaml.
+_METHOD = "entropic_student"
 
 
 def compose(overrides: Sequence[str] = (), config_dirs: Sequence[str] = ()) -> RunConfig:
@@ -71,6 +82,12 @@ def _composed(overrides: Sequence[Override], places: tuple[Path, ...], given: di
         reason = None if passed_over else ignored(config, each.key)
         if reason is not None:
             raise ConfigError(f"{each.key}: {reason}")
+    without_stages = chosen.get("recipe") == NO_RECIPE or any(each.key in STAGES for each in settings)
+    if without_stages and not config.stages and not config.parts and learns(chosen.get("method", _METHOD), places):
+        raise ConfigError(
+            f"stage1: method '{config.method.name}' learns, but no stage of training is left; set stage1.trainable, "
+            "stage1.losses and what else it needs"
+        )
     if config.rate is not None and not has_rate(config):
         raise ConfigError(f"rate: {ignored(config, 'rate')}")
     return config

@@ -92,6 +92,12 @@ def _composed(chosen: tuple[tuple[str, str], ...], places: tuple[Path, ...], sta
     return tree if recipe is None else merged(tree, _group("recipe", recipe, places))
 
 
+def learns(method: str, places: tuple[Path, ...]) -> bool:
+    """Whether the file of a method has stages of training."""
+    tree = _group("method", method, places)
+    return any(tree.get(stage) is not None for stage in STAGES)
+
+
 def _own_recipe(task: str, method: str, tree: Mapping[str, Any], places: tuple[Path, ...]) -> str | None:
     """The recipe that is named after task and method; `None` where there is none and none is needed."""
     known = _files("recipe", places)
