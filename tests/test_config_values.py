@@ -186,7 +186,7 @@ def test_a_method_that_learns_needs_a_recipe_for_the_task(tmp_path):
     assert chosen.stages["stage1"].epochs == 10
     bare = ["task=scenes_detection", "method=entropy_bottleneck", "recipe=none"]
     for without in (bare, ["stage1=null", "stage2=null"]):
-        with pytest.raises(ConfigError, match="learns, but no stage of training is left"):
+        with pytest.raises(ConfigError, match="would measure random weights of"):
             compose(without)
     own = compose([*bare, "stage1.trainable=[device, server]", "stage1.losses={task:1.0,rate:${rate}}"])
     assert own.stages["stage1"].losses == {"task": 1.0, "rate": own.rate}

@@ -85,8 +85,8 @@ def _composed(overrides: Sequence[Override], places: tuple[Path, ...], given: di
     without_stages = chosen.get("recipe") == NO_RECIPE or any(each.key in STAGES for each in settings)
     if without_stages and not config.stages and not config.parts and learns(chosen.get("method", _METHOD), places):
         raise ConfigError(
-            f"stage1: method '{config.method.name}' learns, but no stage of training is left; set stage1.trainable, "
-            "stage1.losses and what else it needs"
+            f"stage1: null, so that `run` would measure random weights of '{config.method.name}', which learns; set "
+            "stage1.trainable, stage1.losses and what else it needs"
         )
     if config.rate is not None and not has_rate(config):
         raise ConfigError(f"rate: {ignored(config, 'rate')}")
