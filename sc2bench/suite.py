@@ -67,7 +67,10 @@ class Suite:
         configs = [run.config for run in self.all_runs()]
         # Settings of stages reach those that the experiments build on, too.
         everywhere = [each for config in configs for each in _with_parts(config)]
-        for key in dict.fromkeys(Override.of(text).key for text in overrides):
+        keys = dict.fromkeys(Override.of(text).key for text in overrides)
+        for key in keys:
+            if key.partition(".")[0] in keys.keys() - {key}:
+                continue  # of a stage that another one takes out, as in stage2=null
             reasons = [ignored(config, key) for config in everywhere]
             if all(reason is not None for reason in reasons):
                 raise ConfigError(f"{key}: no experiment of suite '{self.config.name}' takes it: {reasons[0]}")

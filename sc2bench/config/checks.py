@@ -19,6 +19,10 @@ MAX_RESAMPLES = 10_000
 
 def check(config: RunConfig) -> None:
     """Raises `ConfigError` that names the full key of the first wrong value."""
+    places = {"output": config.output, "checkpoints": config.checkpoints, "task.root": config.task.root}
+    for key, place in places.items():
+        if place is not None and (not place or "\0" in place):
+            raise ConfigError(f"{key}: {place!r} is no path of a folder; name one")
     _known("task.name", config.task.name, TASKS)
     _known("task.dataset", config.task.dataset, DATASETS)
     _at_least("task.crop", config.task.crop, 1)

@@ -13,10 +13,19 @@ from typing import Any
 
 from sc2bench.config.checks import check
 from sc2bench.config.fields import typed
-from sc2bench.config.files import FILE_GROUPS, STAGES, composed_files, config_dir, config_files, config_places
+from sc2bench.config.files import (
+    FILE_GROUPS,
+    NO_RECIPE,
+    STAGES,
+    composed_files,
+    config_dir,
+    config_files,
+    config_places,
+    learns,
+)
 from sc2bench.config.milestones import rescale
 from sc2bench.config.overrides import Override, put, unquoted
-from sc2bench.config.reading import read_yaml
+from sc2bench.config.reading import Plain, read_yaml
 from sc2bench.config.references import Verbatim, resolve
 from sc2bench.config.schemas import (
     CurveConfig,
@@ -37,6 +46,8 @@ __all__ = ["compose", "config_dir", "config_files", "from_resolved", "load_suite
 
 # What experiments that this one builds on share with it: they lie where it does.
 _PLACES = ("output", "checkpoints")
+# That of run.yaml.
+_METHOD = "entropic_student"
 
 
 def compose(overrides: Sequence[str] = (), config_dirs: Sequence[str] = ()) -> RunConfig:
@@ -58,17 +69,25 @@ def compose(overrides: Sequence[str] = (), config_dirs: Sequence[str] = ()) -> R
 
 
 def _composed(overrides: Sequence[Override], places: tuple[Path, ...], given: dict[str, Any]) -> RunConfig:
-    chosen = {each.key: unquoted(each.text.strip()) for each in overrides if each.key in FILE_GROUPS}
-    tree = composed_files(chosen, places) | given
+    chosen = {each.key: unquoted(each.text) for each in overrides if each.key in FILE_GROUPS}
+    tree = {"rate": None} | composed_files(chosen, places) | given
     settings = [each for each in overrides if each.key not in FILE_GROUPS]
     _apply(tree, settings)
     tree = resolve(tree, "the configuration")
     stages = [each for each in settings if each.shared and each.stage]
     config = _expanded(from_resolved(_with_parts(tree, places, stages)))
     for each in settings:
-        reason = None if each.shared else ignored(config, each.key)
+        # A stage that is not there was taken out by another override, as in stage2=null.
+        passed_over = each.shared or each.stage not in (None, *config.stages)
+        reason = None if passed_over else ignored(config, each.key)
         if reason is not None:
             raise ConfigError(f"{each.key}: {reason}")
+    without_stages = chosen.get("recipe") == NO_RECIPE or any(each.key in STAGES for each in settings)
+    if without_stages and not config.stages and not config.parts and learns(chosen.get("method", _METHOD), places):
+        raise ConfigError(
+            f"stage1: null, so that `run` would measure random weights of '{config.method.name}', which learns; set "
+            "stage1.trainable, stage1.losses and what else it needs"
+        )
     if config.rate is not None and not has_rate(config):
         raise ConfigError(f"rate: {ignored(config, 'rate')}")
     return config
@@ -179,7 +198,12 @@ def _typed_suite(raw: dict[str, Any], path: Path) -> SuiteConfig:
     suite = typed(SuiteConfig, raw, "", extra=("curves",))
     suite.curves = curves
     # Folders of results and jobs are named after it.
-    if not suite.name.isprintable() or suite.name.startswith(".") or Path(suite.name).name != suite.name:
+    if (
+        not suite.name
+        or not suite.name.isprintable()
+        or suite.name.startswith(".")
+        or Path(suite.name).name != suite.name
+    ):
         raise ConfigError(f"name: '{suite.name}' is no plain file name; use one such as 'my_suite'")
     labels = [curve.label for curve in curves]
     for i, curve in enumerate(curves):
@@ -254,10 +278,19 @@ _typed_groups: dict[tuple[type, str, str], Any] = {}
 
 def _typed_group(schema: type, raw: Any, name: str) -> Any:
     # Experiments of a suite differ in few groups.
-    key = schema, name, repr(raw)
+    key = schema, name, repr(_marked(raw))
     if key not in _typed_groups:
         _typed_groups[key] = typed(schema, raw, name)
     return deepcopy(_typed_groups[key])
+
+
+def _marked(value: Any) -> Any:
+    """A tree whose representation tells texts with quotes from those without."""
+    if isinstance(value, dict):
+        return {key: _marked(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_marked(item) for item in value]
+    return (str(value),) if isinstance(value, Plain) else value
 
 
 def _method_schema(method: Any) -> type:

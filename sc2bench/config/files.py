@@ -68,11 +68,17 @@ def composed_files(chosen: Mapping[str, str], places: tuple[Path, ...]) -> dict[
     Raises:
         ConfigError: an unknown or unreadable file, or a method that learns and has no recipe for the task.
     """
-    return deepcopy(_composed(tuple(sorted(chosen.items())), places))
+    return deepcopy(_composed(tuple(sorted(chosen.items())), places, _state_of(places[1:])))
+
+
+def _state_of(places: Sequence[Path]) -> tuple[Any, ...]:
+    """What changes when somebody changes a file: a suite has hundreds of experiments, which read each file once."""
+    files = [path for group in FILE_GROUPS for path in _files(group, places).values()]
+    return tuple((path, path.lstat().st_mtime_ns, path.lstat().st_size) for path in files)
 
 
 @cache
-def _composed(chosen: tuple[tuple[str, str], ...], places: tuple[Path, ...]) -> dict[str, Any]:
+def _composed(chosen: tuple[tuple[str, str], ...], places: tuple[Path, ...], state: tuple[Any, ...]) -> dict[str, Any]:
     base, _ = read_yaml(places[0] / "run.yaml")
     names = base.pop("defaults") | dict(chosen)
     tree = merged(base, _group("task", names["task"], places))
@@ -84,6 +90,12 @@ def _composed(chosen: tuple[tuple[str, str], ...], places: tuple[Path, ...]) -> 
         return merged(tree, {key: value for key, value in method.items() if key not in STAGES})
     tree = merged(tree, method)
     return tree if recipe is None else merged(tree, _group("recipe", recipe, places))
+
+
+def learns(method: str, places: tuple[Path, ...]) -> bool:
+    """Whether the file of a method has stages of training."""
+    tree = _group("method", method, places)
+    return any(tree.get(stage) is not None for stage in STAGES)
 
 
 def _own_recipe(task: str, method: str, tree: Mapping[str, Any], places: tuple[Path, ...]) -> str | None:

@@ -28,9 +28,6 @@ class Plain(str):
 
     __slots__ = ()
 
-    def __repr__(self) -> str:
-        return f"Plain({super().__repr__()})"
-
 
 def read_yaml(path: Path) -> tuple[Any, str]:
     """Reads a YAML file.

@@ -11,7 +11,6 @@ _LOSS_OPTIONS = {
     "kd_alpha": ("kd",),
     "kd_temperature": ("kd",),
     "label_smoothing": ("task", "kd"),
-    "features": ("feature_sse", "feature_relative"),
 }
 _SCHEDULE_OPTIONS = {"warmup": "one_cycle", "milestones": "multi_step", "gamma": "multi_step"}
 _OPTIMIZER_OPTIONS = {"momentum": "sgd", "nesterov": "sgd"}

@@ -200,7 +200,7 @@ class _Trainer:
                 for group, rate in zip(optimizer.param_groups, rates, strict=True):
                     group["lr"] = rate * factor
                 loss = objective(augment(images, stage.config.augment), targets)
-                self.accelerator.backward(loss / stage.config.accumulation_steps)
+                self.accelerator.backward(loss / _group_size(step, steps, stage.config.accumulation_steps))
                 if (step + 1) % stage.config.accumulation_steps == 0 or step == steps - 1:
                     optimizer.step()
                     optimizer.zero_grad()
@@ -242,6 +242,12 @@ class _Trainer:
         total, count = processes.total(total, count)
         # The metric joins what the processes counted by itself.
         return {"loss": total / count, **metric.compute()}
+
+
+def _group_size(step: int, steps: int, accumulated: int) -> int:
+    """How many batches share a step of the optimizer with batch `step` of `steps`; the last ones may be fewer."""
+    begin = step - step % accumulated
+    return min(accumulated, steps - begin)
 
 
 def _load_best(model: SplitModel, progress: RunProgress, checkpoints: Checkpoints) -> None:
