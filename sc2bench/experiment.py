@@ -104,7 +104,7 @@ class Run:
         Raises:
             DataError: the data that were or will be trained on are missing or damaged.
         """
-        plain = self._configured_folder
+        plain = self.configured_folder
         # What was trained elsewhere depends on nothing that lies here.
         if (plain / IMPORTED).exists():
             return plain
@@ -112,7 +112,8 @@ class Run:
         return plain.with_name(f"{plain.name}-x{key}") if key else plain
 
     @property
-    def _configured_folder(self) -> Path:
+    def configured_folder(self) -> Path:
+        """Where weights lie that depend on the configuration alone: on published data, or taken over from elsewhere."""
         return Path(self.config.checkpoints) / f"{self.config.method.name}-{self.config.training_hash()}"
 
     def predecessors(self) -> list[str]:
@@ -126,7 +127,7 @@ class Run:
         if not self.config.stages or self.trained:
             return said
         weights = surroundings_of_weights(self.config)
-        plain = self._configured_folder
+        plain = self.configured_folder
         for folder in (plain, *sorted(plain.parent.glob(f"{plain.name}-x????????"))):
             if folder != self.checkpoint_folder and (folder / FINAL_WEIGHTS).exists():
                 changed = difference(weights, _surroundings_in(folder / TRAINED_IN, "surroundings"))

@@ -36,6 +36,7 @@ ORDER = [
     "records",
     "exporting",
     "report",
+    "identity",
     "experiment",
     "run",
     "importing",

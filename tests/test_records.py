@@ -9,6 +9,7 @@ import pytest
 import sc2bench
 from sc2bench.config import compose
 from sc2bench.errors import DataError, OutputError
+from sc2bench.identity import key_of
 from sc2bench.intervals import binomial_interval
 from sc2bench.records import (
     FIELDS,
@@ -44,7 +45,10 @@ def test_record_is_complete_and_stands_at_its_own_path(record_file, tmp_path):
     assert record["environment"]["packages"]["torch"]
     assert record["environment"]["threads"] >= 1
     folder = tmp_path / "results" / "image_classification" / "input_codec"
-    assert record_file == folder / f"fashion_mnist-fashion_resnet-jpeg-30-s0-{record['config_hash']}.json"
+    # The data are no published ones, which the end of the name says.
+    name = f"fashion_mnist-fashion_resnet-jpeg-30-s0-{record['config_hash']}-x{key_of(record['surroundings'])}.json"
+    assert record_file == folder / name
+    assert record["surroundings"] == {"data.test": record["data_fingerprint"]}
 
 
 def test_records_become_one_frame(record_file, tiny, tmp_path):

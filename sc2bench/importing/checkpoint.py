@@ -54,7 +54,7 @@ def import_checkpoint(file: Path, config: RunConfig, *, force: bool = False) -> 
         ConfigError: there are no published checkpoints of this kind of experiment.
     """
     _check_method(config)
-    folder = Run(config).checkpoint_folder
+    folder = Run(config).configured_folder
     if (folder / FINAL_WEIGHTS).exists() and not force:
         raise CheckpointError(f"{folder} has weights already; add --force to replace them")
     state = read_weights(file)
