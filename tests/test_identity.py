@@ -23,6 +23,8 @@ from sc2bench.methods import SplitModel
 from sc2bench.run import Run, run_all
 from sc2bench.suite import Suite
 from sc2bench.teachers.load import WEIGHTS
+from sc2bench.training import loop
+from sc2bench.training.checkpoint import PROGRESS
 from tests.conftest import TINY_STUDENT
 
 FASHION = TaskConfig("image_classification", "fashion_mnist")
@@ -294,3 +296,26 @@ class _Device(torch.nn.Module):
     def code(self, values):
         self.seen.append(torch.is_autocast_enabled("cpu"))
         return [np.zeros(1)]
+
+
+def test_a_stopped_run_that_goes_on_with_other_threads_says_so(tiny, capsys):
+    run = Run(compose([*tiny, *TINY_STUDENT]))
+    threads = torch.get_num_threads()
+    stopped = lambda *args, **options: (_ for _ in ()).throw(KeyboardInterrupt)  # noqa: E731
+    with pytest.MonkeyPatch.context() as patch:
+        # Stopped as by Ctrl-C, when the first stage is done.
+        original = loop._load_best
+        patch.setattr(loop, "_load_best", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            run_all([run], quiet=True)
+        patch.setattr(loop, "_load_best", original)
+    capsys.readouterr()
+    torch.set_num_threads(threads + 1)
+    try:
+        run_all([run])
+    finally:
+        torch.set_num_threads(threads)
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"training goes on with threads {threads + 1} instead of {threads}; its weights will differ" in said
+    progress = json.loads((run.checkpoint_folder / PROGRESS).read_text())
+    assert [conditions["threads"] for conditions in progress["conditions"]] == [threads, threads + 1]

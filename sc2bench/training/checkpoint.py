@@ -29,6 +29,7 @@ class RunProgress:
         best_file: tensors of the model after the best epoch of the stage.
         optimizer: the part of the optimizer's state that is not tensors.
         history: one entry an epoch.
+        conditions: what its epochs were trained under, such as the number of threads, each that there was once.
     """
 
     training_hash: str
@@ -39,6 +40,7 @@ class RunProgress:
     best_file: str = ""
     optimizer: dict[str, Any] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
+    conditions: list[dict[str, Any]] = field(default_factory=list)
 
 
 class Checkpoints:

@@ -77,6 +77,7 @@ def train(
     ]
     checkpoints = Checkpoints(folder, config.training_hash())
     progress = processes.from_main(checkpoints.load)
+    _note_conditions(progress, accelerator, work)
     model.to(accelerator.device)
     teacher.to(accelerator.device).eval().requires_grad_(False)
     trainer = _Trainer(model, teacher, task, validation_set, config, accelerator, work)
@@ -91,6 +92,29 @@ def train(
     _update_tables(model)
     model.eval().requires_grad_(False)
     return progress.history
+
+
+def _note_conditions(progress: RunProgress, accelerator: Accelerator, work: Work) -> None:
+    """Says if a stopped run goes on under other conditions than it began: sums are then rounded differently."""
+    now = {
+        "threads": torch.get_num_threads(),
+        "processes": processes.count(),
+        "mixed_precision": accelerator.mixed_precision,
+        "device": accelerator.device.type,
+        "torch": torch.__version__,
+    }
+    if now in progress.conditions:
+        return
+    if progress.conditions and progress.history:
+        before = progress.conditions[-1]
+        changed = [
+            f"{name} {value} instead of {before.get(name)}" for name, value in now.items() if value != before.get(name)
+        ]
+        work.say(
+            f"warning: training goes on with {', '.join(changed)}; its weights will differ a little from those of a "
+            "run that was not stopped"
+        )
+    progress.conditions.append(now)
 
 
 class _Trainer:
