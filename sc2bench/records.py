@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from sc2bench.errors import DataError, OutputError
-from sc2bench.files import write_json
+from sc2bench.files import visible_files, write_json
 
 SCHEMA_VERSION = 1
 _PACKAGES = ("sc2bench", "torch", "torchvision", "compressai", "numba", "pillow", "numpy")
@@ -91,18 +91,18 @@ def load_records(path: str | Path) -> pd.DataFrame:
     """Reads all records below a folder.
 
     Args:
-        path: the folder; every JSON file in it is taken for a record.
+        path: the folder; every JSON file in it that is not hidden is taken for a record.
 
     Returns:
         A row a record; `quality` becomes one column a metric ("top1", ...), `path` names the file.
 
     Raises:
-        DataError: no such folder, or a damaged record.
+        DataError: no such folder, one that can't be read, or a damaged record.
     """
     folder = Path(path)
     if not folder.is_dir():
         raise DataError(f"no records: folder {folder} does not exist; run a suite first")
-    return read_records(sorted(folder.rglob("*.json")))
+    return read_records(visible_files(folder, ".json"))
 
 
 def read_records(paths: Sequence[Path]) -> pd.DataFrame:
@@ -114,15 +114,25 @@ def read_records(paths: Sequence[Path]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=None if rows else [*FIELDS, "path"])
 
 
-def ensure_writable(folder: str | Path) -> None:
-    """Makes `folder` and tries a file in it, before work whose result would be lost; raises `OutputError`."""
+def ensure_writable(folder: str | Path, option: str = "output") -> None:
+    """Makes `folder` and tries a file in it, before work whose result would be lost.
+
+    Args:
+        folder: where something will be written.
+        option: of the configuration, which names it.
+
+    Raises:
+        OutputError: nothing can be written there.
+    """
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        with tempfile.TemporaryFile(dir=folder) as file:
+            # On a full disk files can be made, but not filled.
+            file.write(bytes(1))
+            file.flush()
     except OSError as error:
         reason = error.strerror or str(error)
-        raise OutputError(f"can't write to {folder}: {reason}; choose another folder with output=") from error
+        raise OutputError(f"can't write to {folder}: {reason}; choose another folder with {option}=") from error
 
 
 @cache

@@ -1,11 +1,15 @@
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
+from sc2bench import files
 from sc2bench.errors import OutputError
-from sc2bench.files import write_atomic, write_json, write_text
+from sc2bench.files import remove_leftovers, visible_files, write_atomic, write_json, write_text
 
 
 def test_write_replaces_the_whole_file(tmp_path):
@@ -28,6 +32,48 @@ def test_failed_write_keeps_the_old_file(tmp_path):
         write_atomic(path, fail)
     assert path.read_text() == "old"
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_leftovers_are_removed_once_their_maker_is_dead(tmp_path):
+    # Killed while it writes, as is a library that makes a temporary file of its own beside the one it shall write.
+    script = (
+        "import os, pathlib, sys\n"
+        "from sc2bench.files import write_atomic, write_folder_atomic\n"
+        "def die(path):\n"
+        "    (path.parent / '.tmpAbCdEf').write_text('half')\n"
+        "    path.write_text('half') if path.suffix else None\n"
+        "    print(flush=True)\n"
+        "    sys.stdin.read()\n"
+        "path = pathlib.Path(sys.argv[1])\n"
+        "os.fork() and write_folder_atomic(path / 'new', lambda folder: die(folder / 'a'))\n"
+        "write_atomic(path / 'a.json', die)\n"
+    )
+    writer = subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path)], stdin=-1, stdout=-1, start_new_session=True
+    )
+    assert [writer.stdout.readline() for _ in range(2)] == [b"\n"] * 2
+    kinds = sorted(path.name.partition("-")[0] for path in tmp_path.iterdir())
+    assert kinds == [".making", ".writing"]
+    assert visible_files(tmp_path, ".json") == []
+    own = files._temporary_folder(tmp_path, "writing")
+    # Of other machines, of older versions and of the library itself only the age is known.
+    young, old = ".writing-0a1b2c3d-77-123-abcdefgh", ".making-0a1b2c3d-77-123-abcdefgh"
+    for name in (young, old):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.json").write_text("half")
+    for name in (".tmpAbCdEf", ".writing-abcdefgh.json", ".tmp-of-a-user"):
+        (tmp_path / name).write_text("")
+    remove_leftovers(tmp_path)
+    assert len(list(tmp_path.iterdir())) == 8
+    os.killpg(writer.pid, signal.SIGKILL)
+    writer.communicate()
+    for path in tmp_path.rglob("*"):
+        if young not in str(path):
+            os.utime(path, (1, 1))
+    deadline = time.monotonic() + 10
+    while len(left := {path.name for path in tmp_path.iterdir()}) > 3 and time.monotonic() < deadline:
+        remove_leftovers(tmp_path)
+    assert left == {own.name, young, ".tmp-of-a-user"}
 
 
 def test_not_finite_numbers_are_refused(tmp_path):
