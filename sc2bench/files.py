@@ -146,7 +146,7 @@ def _last_written(path: Path) -> float:
 
 
 def file_system_time(folder: Path) -> float:
-    """What the clock of a folder's file system shows, in seconds since 1970; this machine's where nothing can be written."""
+    """What a folder's file system takes for now, in seconds since 1970; this machine where nothing can be written."""
     try:
         with tempfile.TemporaryFile(dir=folder) as file:
             file.write(b".")

@@ -4,7 +4,7 @@ import sys
 
 from sc2bench.cli import experiments, exporting, names, suites  # noqa: F401 - they register their commands
 from sc2bench.cli.application import app
-from sc2bench.cli.common import guarded
+from sc2bench.cli.common import guarded, prepare
 from sc2bench.cli.experiments import benchmark
 
 __all__ = ["app", "benchmark", "guarded", "main"]
@@ -12,5 +12,6 @@ __all__ = ["app", "benchmark", "guarded", "main"]
 
 def main() -> None:
     """The entry point of the console script."""
+    prepare()
     debug = "--debug" in sys.argv[1:]
     sys.exit(guarded(lambda: app(standalone_mode=True), debug))

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from sc2bench.cli.application import app
-from sc2bench.cli.common import ConfigDirs, Force, Overrides, Plugins, Quiet, guarded, interruptible
+from sc2bench.cli.common import ConfigDirs, Force, Overrides, Plugins, Quiet, guarded, interruptible, prepare
 from sc2bench.errors import ConfigError
 
 
@@ -92,4 +92,5 @@ def benchmark(task: str, default: str) -> None:
     command.__doc__ = f"Train and measure one experiment of the task {task}."
     script = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     script.command()(command)
+    prepare()
     sys.exit(guarded(lambda: script(standalone_mode=True), "--debug" in sys.argv[1:]))

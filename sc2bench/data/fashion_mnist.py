@@ -12,11 +12,12 @@ from sc2bench.config import TaskConfig
 from sc2bench.data.base import MemoryImages
 from sc2bench.data.layout import keeps_sizes
 from sc2bench.errors import DataError
+from sc2bench.home import home_folder
 from sc2bench.registry import DATASETS
 
 VARIABLE = "SC2BENCH_FASHION_MNIST"
 SYSTEM_FOLDER = Path("/usr/share/datasets/fashion-mnist")
-CACHE_FOLDER = Path("~/.cache/sc2bench").expanduser()
+CACHE_FOLDER = home_folder() / ".cache" / "sc2bench"
 REMEDY = f"install Debian's dataset-fashion-mnist, set {VARIABLE} or give task.root=FOLDER"
 CLASSES = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
 # Of each 12 training samples the last one is for validation: 5,000 of the 60,000.
@@ -53,7 +54,7 @@ def fashion_mnist(task: TaskConfig, split: str) -> MemoryImages:
 def _folder(root: str | None) -> Path:
     named = root or os.environ.get(VARIABLE)
     if named:
-        folder = Path(named).expanduser()
+        folder = Path(os.path.expanduser(named))  # noqa: PTH111 - pathlib's raises for users that there are not
         if not folder.is_dir():
             raise DataError(f"Fashion-MNIST folder {folder} does not exist; {REMEDY}")
         return folder
