@@ -5,6 +5,7 @@ from pathlib import Path
 
 from sc2bench.config import RunConfig
 from sc2bench.data import ImageSet, load_dataset
+from sc2bench.errors import CheckpointError, DataError
 from sc2bench.progress import EVALUATION_WORK
 from sc2bench.records import record_path
 from sc2bench.teachers import Teacher, load_teacher
@@ -43,8 +44,8 @@ class Run:
 
     @property
     def done(self) -> bool:
-        """Whether the record exists."""
-        return self.record_path.exists()
+        """Whether the record exists; raises `DataError` where that can't be told."""
+        return self.measured_since(float("-inf"))
 
     def work(self) -> float:
         """Units of work still to do, for progress bars: samples to train on, and, cheaper, samples to measure."""
@@ -71,16 +72,28 @@ class Run:
         return list({run.checkpoint_folder: run for run in (*before, *own)}.values())
 
     def measured_since(self, moment: float) -> bool:
-        """Whether the record exists and is not older than `moment`, in seconds since 1970."""
+        """Whether the record exists and is not older than `moment`, in seconds since 1970; raises `DataError`."""
         try:
             return self.record_path.stat().st_mtime >= moment
         except (FileNotFoundError, NotADirectoryError):
             return False
+        except OSError as error:
+            raise DataError(
+                f"record {self.record_path} can't be looked for: {error.strerror}; mend its folder or choose another "
+                "with output="
+            ) from error
 
     @property
     def trained(self) -> bool:
-        """Whether the final weights exist."""
-        return (self.checkpoint_folder / FINAL_WEIGHTS).exists()
+        """Whether the final weights exist; raises `CheckpointError` where that can't be told."""
+        final = self.checkpoint_folder / FINAL_WEIGHTS
+        try:
+            return final.exists()
+        except OSError as error:
+            raise CheckpointError(
+                f"weights {final} can't be looked for: {error.strerror}; mend their folder or choose another with "
+                "checkpoints="
+            ) from error
 
     @property
     def sweep(self) -> str | None:

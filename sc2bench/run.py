@@ -14,11 +14,12 @@ from accelerate.utils import DataLoaderConfiguration, send_to_device, set_seed
 from torch import Tensor
 
 from sc2bench import processes
+from sc2bench.claims import remove_dead
 from sc2bench.config import compose, from_resolved
 from sc2bench.errors import CheckpointError, ConfigError
 from sc2bench.evaluation import LATENCY_IMAGES, Measurement, evaluate_all, measure_cost, measure_latency
 from sc2bench.experiment import FINAL_CONFIG, FINAL_WEIGHTS, HISTORY, Run
-from sc2bench.files import write_json
+from sc2bench.files import remove_leftovers, write_json
 from sc2bench.memory import keep_memory
 from sc2bench.methods import SplitModel, build_model
 from sc2bench.progress import EVALUATION_WORK, Work
@@ -67,6 +68,7 @@ def run_all(
     todo = processes.from_main(lambda: [number for number, run in enumerate(runs) if not run.measured_since(oldest)])
     # Asked for now, for it describes the code that is loaded; the source tree may change while a long run goes on.
     environment()
+    processes.from_main(lambda: _tidy_up(runs))
     units, failures = _plan([runs[number] for number in todo])
     planned = [runs[number] for number in todo if runs[number].run_id in units]
     with Work(sum(units.values()), "start", quiet or not processes.is_main()) as work:
@@ -96,12 +98,31 @@ def _plan(runs: Sequence[Run]) -> tuple[dict[str, float], dict[str, Exception]]:
     failures: dict[str, Exception] = {}
     for run in runs:
         try:
-            for folder in (run.config.output, run.config.checkpoints):
-                processes.from_main(lambda folder=folder: ensure_writable(folder))  # type: ignore[misc]
+            processes.from_main(lambda run=run: _ensure_places(run))  # type: ignore[misc]
             units[run.run_id] = processes.together(run.work)
         except Exception as error:
             failures[run.run_id] = error
     return units, failures
+
+
+def _ensure_places(run: Run) -> None:
+    """Tries the folders that the run will write to; weights that are trained already may be on what is read-only."""
+    ensure_writable(run.config.output)
+    if run.untrained():
+        ensure_writable(run.config.checkpoints, "checkpoints")
+
+
+def _tidy_up(runs: Sequence[Run]) -> None:
+    """Removes what killed runs left where these write, also those of other machines; what may be alive is left."""
+    folders = {Path(place) for run in runs for place in (run.config.output, run.config.checkpoints)}
+    folders |= {run.record_path.parent for run in runs} | {run.checkpoint_folder for run in _with_parts(runs)}
+    for folder in sorted(folders):
+        remove_leftovers(folder)
+        remove_dead(folder)
+
+
+def _with_parts(runs: Sequence[Run]) -> list[Run]:
+    return [each for run in runs for each in (run, *_with_parts(run.parts))]
 
 
 def build(overrides: Sequence[str] = (), config_dirs: Sequence[str] = ()) -> SplitModel:
@@ -213,11 +234,11 @@ def _ready_model(run: Run, teacher: Teacher, accelerator: Accelerator, work: Wor
     config = run.config
     model = processes.together(lambda: _build(run, teacher))
     final = run.checkpoint_folder / FINAL_WEIGHTS
-    if not processes.from_main(final.exists):
+    if not processes.from_main(lambda: run.trained):
         _take_parts(model, run, accelerator, work)
     if not config.stages:
         return model
-    if processes.from_main(final.exists):
+    if processes.from_main(lambda: run.trained):
         processes.from_main(lambda: load_state(model, load_tensors(final), final))
         processes.share_state(model)
         return model
@@ -242,7 +263,7 @@ def _take_parts(model: SplitModel, run: Run, accelerator: Accelerator, work: Wor
     """Trains the experiments that this one builds on, where they are not, and takes over what it wants of them."""
     for number, part in enumerate(run.parts):
         final = part.checkpoint_folder / FINAL_WEIGHTS
-        if not processes.from_main(final.exists):
+        if not processes.from_main(lambda part=part: part.trained):  # type: ignore[misc]
             _ready_model(part, processes.together(part.teacher), accelerator, work)
         weights = processes.from_main(lambda final=final: load_tensors(final))  # type: ignore[misc]
         model.take_part(number, weights, final)

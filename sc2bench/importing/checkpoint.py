@@ -54,8 +54,9 @@ def import_checkpoint(file: Path, config: RunConfig, *, force: bool = False) -> 
         ConfigError: there are no published checkpoints of this kind of experiment.
     """
     _check_method(config)
-    folder = Run(config).checkpoint_folder
-    if (folder / FINAL_WEIGHTS).exists() and not force:
+    run = Run(config)
+    folder = run.checkpoint_folder
+    if run.trained and not force:
         raise CheckpointError(f"{folder} has weights already; add --force to replace them")
     state = read_weights(file)
     model = build_model(config, _untrained(config.teacher), _image_shape(config))
