@@ -204,7 +204,7 @@ def _files(path: Path) -> dict[int, Path]:
     """The claims on `path`, dead and alive, by number."""
     try:
         names = [file.name for file in path.parent.iterdir()]
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     files = [path.parent / name for name in names if name.startswith(f"{path.name}.claim-") and _NAME.fullmatch(name)]
     return {_number(file): file for file in sorted(files, key=_number)}

@@ -7,8 +7,8 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +113,27 @@ def remove_leftovers(folder: Path) -> None:
                 shutil.rmtree(entry.path, ignore_errors=True)
             elif not alive:
                 Path(entry.path).unlink(missing_ok=True)
+
+
+@contextmanager
+def scratch_folder(prefix: str) -> Iterator[Path]:
+    """A temporary folder, removed afterwards; in the block nothing else may fail as an `OSError`.
+
+    Raises:
+        OutputError: it can't be made, or something in it can't be written.
+    """
+    way_out = "free space, or set TMPDIR to a folder that can be written to"
+    try:
+        made = tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True)
+    except OSError as error:
+        raise OutputError(f"no temporary folder can be made: {error.strerror or error}; {way_out}") from error
+    try:
+        with made as name:
+            yield Path(name)
+    except OSError as error:
+        raise OutputError(
+            f"temporary folder {made.name} can't be used: {error.strerror or error}; {way_out}"
+        ) from error
 
 
 def visible_files(folder: Path, suffix: str) -> list[Path]:

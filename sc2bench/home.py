@@ -38,7 +38,8 @@ def _made_up() -> Path:
                 # Anybody may make a folder of this name, and fill it with weights of their own.
                 return Path(tempfile.mkdtemp(prefix="sc2bench-home-"))
         else:
-            print(f"there is no home folder; caches lie in {folder}, set HOME to keep them elsewhere", file=sys.stderr)
+            if sys.stderr is not None:
+                print(f"there is no home folder; caches lie in {folder}, set HOME to choose a place", file=sys.stderr)
         return folder
     except OSError:
         return _NOWHERE

@@ -32,11 +32,28 @@ def end_in_order() -> None:
             signal.signal(number, _stop)
 
 
+# The signal that asked for the end, for whoever sees but what Typer made of it.
+_stopped: list[int] = []
+
+
+def interruption() -> KeyboardInterrupt:
+    """What ended the program, where that was a signal."""
+    return Stopped(_stopped[0]) if _stopped else KeyboardInterrupt()
+
+
 def _stop(number: int, frame: FrameType | None) -> None:
     # Schedulers send it to a job's steps and to its processes; a second one must not disturb the cleaning up.
     for other in _ENDING:
         signal.signal(other, signal.SIG_IGN)
+    _stopped.append(number)
     raise Stopped(number)
+
+
+def end_at_once() -> None:
+    """Lets signals end the program as they do by default, without a word; for when nothing is left to be cleaned up."""
+    for number in (*_ENDING, signal.SIGINT):
+        if callable(signal.getsignal(number)):
+            signal.signal(number, signal.SIG_DFL)
 
 
 @contextmanager

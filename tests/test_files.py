@@ -8,8 +8,10 @@ import time
 import pytest
 
 from sc2bench import files
+from sc2bench.codecs import programs
+from sc2bench.codecs.programs import ProgramError
 from sc2bench.errors import OutputError
-from sc2bench.files import remove_leftovers, visible_files, write_atomic, write_json, write_text
+from sc2bench.files import remove_leftovers, scratch_folder, visible_files, write_atomic, write_json, write_text
 
 
 def test_write_replaces_the_whole_file(tmp_path):
@@ -98,3 +100,39 @@ def test_full_disk_is_one_sentence_and_leaves_nothing(tmp_path):
     assert "can't write" in done.stdout
     assert "File too large" in done.stdout
     assert not list(tmp_path.iterdir())
+
+
+def test_temporary_folders_that_can_not_be_made_or_filled_are_named(tmp_path, monkeypatch):
+    def fill() -> None:
+        with scratch_folder("sc2bench-test-") as folder:
+            assert folder.parent == tmp_path
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with pytest.raises(OutputError, match=r"temporary folder .*sc2bench-test-.* No space left .* set TMPDIR"):
+        fill()
+    assert not list(tmp_path.iterdir())
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "none"))
+    with pytest.raises(OutputError, match=r"no temporary folder can be made: .* set TMPDIR"):
+        fill()
+    # A process makes its folder once.
+    programs._process_folder.cache_clear()
+    with pytest.raises(ProgramError, match=r"can't be written or read: .*none.* set TMPDIR"), programs.workspace():
+        pass
+
+
+def test_visible_files_are_all_that_can_be_seen(tmp_path, monkeypatch):
+    for name in ("b/c/1.json", "a/2.json", "a/3.txt", "a/.4.json", ".writing-x/5.json"):
+        write_text(tmp_path / name, "")
+    assert [str(path.relative_to(tmp_path)) for path in visible_files(tmp_path, ".json")] == ["a/2.json", "b/c/1.json"]
+    # What another runner removes while folders are looked into is no error.
+    real = os.scandir
+
+    def vanishing(place):
+        if str(place).endswith("/c"):
+            (tmp_path / "b" / "c" / "1.json").unlink()
+            (tmp_path / "b" / "c").rmdir()
+        return real(place)
+
+    monkeypatch.setattr(os, "scandir", vanishing)
+    assert [path.name for path in visible_files(tmp_path, ".json")] == ["2.json"]

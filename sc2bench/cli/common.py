@@ -11,7 +11,7 @@ import typer
 from sc2bench.cli.streams import finish_output, say_error, take_any_text
 from sc2bench.errors import ConfigError, DataError, Sc2benchError, nearest
 from sc2bench.home import ensure_home
-from sc2bench.signals import Stopped, end_in_order
+from sc2bench.signals import Stopped, end_in_order, interruption
 
 # Shells say so of a program that a signal ended.
 _SIGNALLED = 128
@@ -66,7 +66,9 @@ def guarded(command: Callable[[], Any], debug: bool) -> int:
         except KeyboardInterrupt as error:
             raise Interrupted(error) from None
         except SystemExit as end:
-            # Typer's way to return.
+            # Typer's way to return, also from an interruption while it reads arguments or ends.
+            if end.code == INTERRUPTED:
+                raise Interrupted(interruption()) from None
             if not end.code and (failed := finish_output()):
                 return failed
             raise

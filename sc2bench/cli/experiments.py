@@ -8,6 +8,7 @@ import typer
 from sc2bench.cli.application import app
 from sc2bench.cli.common import ConfigDirs, Force, Overrides, Plugins, Quiet, guarded, interruptible, prepare
 from sc2bench.errors import ConfigError
+from sc2bench.signals import end_at_once
 
 
 @app.command()
@@ -93,4 +94,8 @@ def benchmark(task: str, default: str) -> None:
     script = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     script.command()(command)
     prepare()
-    sys.exit(guarded(lambda: script(standalone_mode=True), "--debug" in sys.argv[1:]))
+    try:
+        code = guarded(lambda: script(standalone_mode=True), "--debug" in sys.argv[1:])
+    finally:
+        end_at_once()
+    sys.exit(code)
