@@ -8,7 +8,8 @@ the same claim; at worst both give way and come again.
 
 A claim's owner on the same machine (same boot, same process namespace) is alive while its process is. Of an owner
 elsewhere only the file's time is known: its runner renews it every minute, and after ten without that it counts as
-dead. That time is compared with the clock of the file system, not of this machine.
+dead. That time is compared with the clock of the file system, not of this machine. A time that lies as far ahead of
+that clock is one of a clock that was set back since, and counts as dead, too: else nobody could ever take over.
 
 On NFS: exclusive creation is atomic since version 3; making a file in a folder and opening a file both drop what a
 client had cached of it. Who claims must therefore look for a result after claiming, not only before.
@@ -16,19 +17,23 @@ client had cached of it. Who claims must therefore look for a result after claim
 
 import json
 import os
+import re
 import socket
-import tempfile
 import threading
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
-from functools import cache
 from pathlib import Path
 from types import TracebackType
 
 from sc2bench.errors import OutputError, Sc2benchError
+from sc2bench.files import file_system_time
+from sc2bench.owners import machine, started
+from sc2bench.signals import undisturbed
 
 REFRESH_SECONDS = 60.0
 STALE_SECONDS = 600.0
+_NAME = re.compile(r"(?P<claimed>.+)\.claim-\d+")
 
 
 class ClaimLost(Sc2benchError):
@@ -63,7 +68,7 @@ class Claims:
     """The claims that this runner holds, kept fresh by a thread and given back at the end."""
 
     def __init__(self) -> None:
-        self._held: dict[Path, Path] = {}
+        self._held: dict[Path, tuple[Path, Owner]] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._refresh, name="claims", daemon=True)
 
@@ -83,38 +88,26 @@ class Claims:
         """Claims `path`; tells whether it is this runner's now.
 
         Raises:
-            OutputError: the folder can't be written to.
+            OutputError: the folder can't be written to, or the disk is full; no claim is left.
         """
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            others = _files(path)
-            if any(_living(file) for file in others.values()):
-                return False
-            number = max(others, default=0) + 1
-            mine = path.with_name(f"{path.name}.claim-{number}")
-            handle = _make(mine)
+            # A claim that is made but not noted would outlive an interrupted runner.
+            with undisturbed():
+                mine = _take(path)
+                if mine is not None:
+                    self._held[path] = mine
         except OSError as error:
             raise OutputError(
-                f"can't claim {path}: {error.strerror or error}; choose another folder with output="
+                f"can't claim {path}: {error.strerror or error}; free space or choose another folder with output="
             ) from error
-        if handle is None:
-            return False
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(asdict(_myself()), file)
-        others = _files(path)
-        others.pop(number, None)
-        if any(_living(file) for file in others.values()):
-            mine.unlink(missing_ok=True)
-            return False
-        for dead in others.values():
-            dead.unlink(missing_ok=True)
-        self._held[path] = mine
-        return True
+        return mine is not None
 
     def confirm(self, path: Path) -> None:
         """Raises `ClaimLost` if another runner has taken over the claim on `path`, as after a long sleep."""
-        mine = self._held[path]
-        if not mine.exists() or max(_files(path).values(), key=_number) != mine:
+        mine, owner = self._held[path]
+        # Once a claim that seemed dead is removed, its number may be another's.
+        if _owner(mine) != owner or max(_files(path).values(), key=_number) != mine:
             raise ClaimLost(
                 f"the claim on {path} was not renewed for {STALE_SECONDS / 60:.0f} minutes, and another runner has "
                 "taken it over; its result counts"
@@ -122,13 +115,16 @@ class Claims:
 
     def release(self, path: Path) -> None:
         """Gives a claim back; nothing to do if it is not held."""
-        mine = self._held.pop(path, None)
-        if mine is not None:
-            mine.unlink(missing_ok=True)
+        with undisturbed():
+            mine, owner = self._held.pop(path, (None, None))
+            # Where it can't be removed any more, as on a file system that became read-only, it is dead with its owner.
+            with suppress(OSError):
+                if mine is not None and _owner(mine) == owner:
+                    mine.unlink(missing_ok=True)
 
     def _refresh(self) -> None:
         while not self._stop.wait(REFRESH_SECONDS):
-            for mine in list(self._held.values()):
+            for mine, _ in list(self._held.values()):
                 try:
                     os.utime(mine)
                 except OSError:
@@ -137,30 +133,80 @@ class Claims:
 
 
 def holder(path: Path) -> Owner | None:
-    """The living owner of the claim on `path`, if there is one that has written its name already."""
-    for file in reversed(_files(path).values()):
-        owner = _owner(file)
-        if owner is not None and _living(file):
-            return owner
+    """The living owner of the claim on `path`, if there is one that has written its name already.
+
+    Raises:
+        OutputError: the folder can't be looked into.
+    """
+    try:
+        for file in reversed(_files(path).values()):
+            owner = _owner(file)
+            if owner is not None and _living(file):
+                return owner
+    except OSError as error:
+        raise OutputError(f"can't look for claims on {path}: {error.strerror or error}; mend its rights") from error
     return None
 
 
-def _make(file: Path) -> int | None:
-    """A handle of a new file, or `None` if another runner has made it."""
-    try:
-        return os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
-    except FileExistsError:
+def remove_dead(folder: Path) -> None:
+    """Removes the claims in a folder whose owners are dead, such as those on what another runner has finished since.
+
+    What can't be removed stays: who claims the same makes the next number.
+    """
+    with suppress(OSError):
+        for file in [Path(entry.path) for entry in os.scandir(folder) if _NAME.fullmatch(entry.name)]:
+            if not _living(file):
+                file.unlink(missing_ok=True)
+
+
+def _take(path: Path) -> tuple[Path, Owner] | None:
+    """The claim that was made, or `None` if another runner has one."""
+    others = _files(path)
+    if any(_living(file) for file in others.values()):
         return None
+    number = max(others, default=0) + 1
+    mine, owner = path.with_name(f"{path.name}.claim-{number}"), _myself()
+    if not _make(mine, owner):
+        return None
+    try:
+        others = _files(path)
+        others.pop(number, None)
+        if any(_living(file) for file in others.values()):
+            mine.unlink(missing_ok=True)
+            return None
+    except OSError:
+        mine.unlink(missing_ok=True)
+        raise
+    for dead in others.values():
+        # One of another user may have to stay; the highest number counts.
+        with suppress(OSError):
+            dead.unlink(missing_ok=True)
+    return mine, owner
+
+
+def _make(file: Path, owner: Owner) -> bool:
+    """Makes a claim, or tells that another runner has made it; on a full disk none is left."""
+    try:
+        handle = os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+    except FileExistsError:
+        return False
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as opened:
+            json.dump(asdict(owner), opened)
+    except OSError:
+        # An empty one would look like one that is being written.
+        file.unlink(missing_ok=True)
+        raise
+    return True
 
 
 def _files(path: Path) -> dict[int, Path]:
     """The claims on `path`, dead and alive, by number."""
-    prefix = f"{path.name}.claim-"
     try:
         names = [file.name for file in path.parent.iterdir()]
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
-    files = [path.parent / name for name in names if name.startswith(prefix) and name[len(prefix) :].isdigit()]
+    files = [path.parent / name for name in names if name.startswith(f"{path.name}.claim-") and _NAME.fullmatch(name)]
     return {_number(file): file for file in sorted(files, key=_number)}
 
 
@@ -169,63 +215,31 @@ def _number(file: Path) -> int:
 
 
 def _owner(file: Path) -> Owner | None:
-    """`None` while the file is being written, or if it is gone."""
+    """`None` while the file is being written, or if it is gone or damaged."""
     try:
-        return Owner(**json.loads(file.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+        owner = Owner(**json.loads(file.read_text(encoding="utf-8")))
+        # Also tells whether the time is one.
+        str(owner)
+    except (OSError, ValueError, TypeError, OverflowError, RecursionError):
         return None
+    names = (owner.host, owner.machine, owner.started)
+    return owner if isinstance(owner.pid, int) and all(isinstance(name, str) for name in names) else None
 
 
 def _living(file: Path) -> bool:
     owner = _owner(file)
-    if owner is not None and owner.machine == _machine():
-        return _started(owner.pid) == owner.started
+    if owner is not None and owner.machine == machine():
+        return started(owner.pid) == owner.started
     try:
         with file.open("rb") as opened:
             renewed = os.fstat(opened.fileno()).st_mtime
     except FileNotFoundError:
         return False
-    return _file_system_time(file.parent) - renewed < STALE_SECONDS
-
-
-def _file_system_time(folder: Path) -> float:
-    with tempfile.TemporaryFile(dir=folder) as file:
-        file.write(b".")
-        file.flush()
-        return os.fstat(file.fileno()).st_mtime
+    except PermissionError:
+        # Another user's; opening it would only have been for what a client of NFS remembers of it.
+        renewed = file.stat().st_mtime
+    return abs(file_system_time(file.parent) - renewed) < STALE_SECONDS
 
 
 def _myself() -> Owner:
-    return Owner(socket.gethostname(), os.getpid(), time.time(), _machine(), _started(os.getpid()) or "")
-
-
-@cache
-def _machine() -> str:
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
-    except OSError:
-        return socket.gethostname()
-
-
-def _started(pid: int) -> str | None:
-    """When a process of this machine was started; `None` if it is gone."""
-    try:
-        # The name of the program stands in brackets and may hold anything.
-        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
-    except OSError:
-        if Path("/proc/self/stat").exists():
-            return None
-        return _started_without_proc(pid)
-    # A killed process that its parent has not asked for yet is a zombie.
-    return None if fields[0] in "ZX" else fields[19]
-
-
-def _started_without_proc(pid: int) -> str | None:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return None
-    except PermissionError:
-        return ""
-    return ""
+    return Owner(socket.gethostname(), os.getpid(), time.time(), machine(), started(os.getpid()) or "")

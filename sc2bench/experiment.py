@@ -129,7 +129,7 @@ class Run:
         weights = surroundings_of_weights(self.config)
         plain = self.configured_folder
         for folder in (plain, *sorted(plain.parent.glob(f"{plain.name}-x????????"))):
-            if folder != self.checkpoint_folder and (folder / FINAL_WEIGHTS).exists():
+            if folder != self.checkpoint_folder and has_weights(folder):
                 changed = difference(weights, _surroundings_in(folder / TRAINED_IN, "surroundings"))
                 said.append(
                     f"weights in {folder} do not count: {_changed(changed)}; the model is trained anew (if they are "
@@ -139,8 +139,8 @@ class Run:
 
     @property
     def done(self) -> bool:
-        """Whether the record exists."""
-        return self.record_path.exists()
+        """Whether the record exists; raises `DataError` where that can't be told."""
+        return self.measured_since(float("-inf"))
 
     def work(self) -> float:
         """Units of work still to do, for progress bars: samples to train on, and, cheaper, samples to measure."""
@@ -167,19 +167,25 @@ class Run:
         return list({run.checkpoint_folder: run for run in (*before, *own)}.values())
 
     def measured_since(self, moment: float) -> bool:
-        """Whether the record exists and is not older than `moment`, in seconds since 1970."""
+        """Whether the record exists and is not older than `moment`, in seconds since 1970; raises `DataError`."""
         try:
             return self.record_path.stat().st_mtime >= moment
         except (FileNotFoundError, NotADirectoryError):
             return False
+        except OSError as error:
+            raise DataError(
+                f"record {self.record_path} can't be looked for: {error.strerror}; mend its folder or choose another "
+                "with output="
+            ) from error
 
     @property
     def trained(self) -> bool:
-        """Whether the final weights exist, and are not to be trained anew."""
-        try:
-            return (self.checkpoint_folder / FINAL_WEIGHTS).stat().st_mtime >= self.retrain_before
-        except (FileNotFoundError, NotADirectoryError):
-            return False
+        """Whether the final weights exist, and are not to be trained anew.
+
+        Raises:
+            CheckpointError: that can't be told.
+        """
+        return has_weights(self.checkpoint_folder, self.retrain_before)
 
     @property
     def sweep(self) -> str | None:
@@ -218,6 +224,24 @@ class Run:
             return 0
         available, validation = (len(self.dataset(split)) for split in ("train", "validation"))
         return sum(stage.epochs * epoch_work(stage, available, validation) for stage in stages)
+
+
+def has_weights(folder: Path, since: float = 0.0) -> bool:
+    """Whether a folder holds final weights that are not older than `since`, in seconds since 1970.
+
+    Raises:
+        CheckpointError: that can't be told.
+    """
+    final = folder / FINAL_WEIGHTS
+    try:
+        return final.stat().st_mtime >= since
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise CheckpointError(
+            f"weights {final} can't be looked for: {error.strerror}; mend their folder or choose another with "
+            "checkpoints="
+        ) from error
 
 
 def _surroundings_in(path: Path, field: str) -> Surroundings:

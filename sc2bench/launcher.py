@@ -14,9 +14,10 @@ from typing import Any
 
 import torch
 
-from sc2bench.errors import ConfigError, Sc2benchError
+from sc2bench.errors import ConfigError, OutputError, Sc2benchError
 from sc2bench.progress import Work
 from sc2bench.registry import load_plugins
+from sc2bench.signals import heeding_interrupts
 from sc2bench.suite import Suite
 
 LAUNCHERS = ("local", "slurm")
@@ -128,6 +129,7 @@ def submit(job: SuiteJob, options: JobOptions, folder: Path) -> list[Any]:
 
     Raises:
         ConfigError: submitit or Slurm is missing, or Slurm refuses.
+        OutputError: the folder can't be written to.
     """
     try:
         import submitit
@@ -135,8 +137,17 @@ def submit(job: SuiteJob, options: JobOptions, folder: Path) -> list[Any]:
         raise ConfigError(
             f"--launcher {options.launcher} needs submitit; install it: pip install 'sc2bench[cluster]'"
         ) from None
-    if options.launcher == "local":
-        return _submit_local(submitit, job, options, folder)
+    try:
+        if options.launcher == "local":
+            return _submit_local(submitit, job, options, folder)
+        return _submit_slurm(submitit, job, options, folder)
+    except OSError as error:
+        raise OutputError(
+            f"jobs can't be written to {folder}: {error.strerror or error}; choose another folder with checkpoints="
+        ) from error
+
+
+def _submit_slurm(submitit: Any, job: SuiteJob, options: JobOptions, folder: Path) -> list[Any]:
     for program in ("sbatch", "srun"):
         if shutil.which(program) is None:
             raise ConfigError(f"--launcher slurm: no program {program} here; log in to the cluster, or use local")
@@ -168,9 +179,11 @@ def _submit_all(executor: Any, job: SuiteJob, count: int) -> list[Any]:
 
 
 def _submit_local(submitit: Any, job: SuiteJob, options: JobOptions, folder: Path) -> list[Any]:
-    jobs = []
+    jobs: list[Any] = []
     executor = submitit.LocalExecutor(folder)
-    with submitit.helpers.environment_variables(OMP_NUM_THREADS=str(options.threads)):
+    threads = submitit.helpers.environment_variables(OMP_NUM_THREADS=str(options.threads))
+    with threads, heeding_interrupts(), ExitStack() as on_error:
+        on_error.callback(cancel, jobs)
         for number in range(options.jobs):
             executor.update_parameters(
                 timeout_min=_LOCAL_MINUTES,
@@ -179,6 +192,7 @@ def _submit_local(submitit: Any, job: SuiteJob, options: JobOptions, folder: Pat
                 visible_gpus=tuple(range(number * options.gpus, (number + 1) * options.gpus)),
             )
             jobs.append(executor.submit(job))
+        on_error.pop_all()
     return jobs
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from sc2bench.errors import DataError, OutputError
-from sc2bench.files import write_json
+from sc2bench.files import visible_files, write_json
 from sc2bench.record_fields import EXPORTED, FIRST, KINDS, LATER, SCHEMA_VERSION, problem
 
 _PACKAGES = ("sc2bench", "torch", "torchvision", "compressai", "numba", "pillow", "numpy")
@@ -130,18 +130,14 @@ def load_records(path: str | Path) -> pd.DataFrame:
         A row a record; `quality` becomes one column a metric ("top1", ...), `path` names the file.
 
     Raises:
-        DataError: no such folder, or a damaged record.
+        DataError: no such folder, one that can't be read, or a damaged record.
     """
     folder = Path(path)
     if not folder.is_dir():
         raise DataError(f"no records: folder {folder} does not exist; run a suite first")
-    files = [file for file in sorted(folder.rglob("*.json")) if not _hidden(file.relative_to(folder)) if _meant(file)]
+    files = [file for file in visible_files(folder, ".json") if _meant(file)]
     # What is gone since it was listed was no record yet, or is none any more.
     return records_frame([(file, record) for file in files if (record := find_record(file)) is not None])
-
-
-def _hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)
 
 
 def _meant(path: Path) -> bool:
@@ -163,15 +159,25 @@ def records_frame(records: Sequence[tuple[Path, dict[str, Any]]]) -> pd.DataFram
     return pd.DataFrame(rows, columns=None if rows else [*FIELDS, "path"])
 
 
-def ensure_writable(folder: str | Path) -> None:
-    """Makes `folder` and tries a file in it, before work whose result would be lost; raises `OutputError`."""
+def ensure_writable(folder: str | Path, option: str = "output") -> None:
+    """Makes `folder` and tries a file in it, before work whose result would be lost.
+
+    Args:
+        folder: where something will be written.
+        option: of the configuration, which names it.
+
+    Raises:
+        OutputError: nothing can be written there.
+    """
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        with tempfile.TemporaryFile(dir=folder) as file:
+            # On a full disk files can be made, but not filled.
+            file.write(bytes(1))
+            file.flush()
     except OSError as error:
         reason = error.strerror or str(error)
-        raise OutputError(f"can't write to {folder}: {reason}; choose another folder with output=") from error
+        raise OutputError(f"can't write to {folder}: {reason}; choose another folder with {option}=") from error
 
 
 @cache

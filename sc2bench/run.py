@@ -15,12 +15,13 @@ from accelerate.utils import DataLoaderConfiguration, send_to_device, set_seed
 from torch import Tensor
 
 from sc2bench import processes
+from sc2bench.claims import remove_dead
 from sc2bench.config import RunConfig, compose, from_resolved
 from sc2bench.data import checked_fingerprint
 from sc2bench.errors import CheckpointError, OutputError
 from sc2bench.evaluation import LATENCY_IMAGES, Measurement, evaluate_all, measure_cost, measure_latency
-from sc2bench.experiment import FINAL_CONFIG, FINAL_WEIGHTS, HISTORY, TRAINED_IN, Run
-from sc2bench.files import write_json
+from sc2bench.experiment import FINAL_CONFIG, FINAL_WEIGHTS, HISTORY, TRAINED_IN, Run, has_weights
+from sc2bench.files import remove_leftovers, write_json
 from sc2bench.identity import resolved_precision, surroundings_of_weights
 from sc2bench.memory import keep_memory
 from sc2bench.methods import SplitModel, build_model
@@ -75,6 +76,7 @@ def run_all(
     todo = processes.from_main(lambda: [number for number, run in enumerate(runs) if not run.measured_since(oldest)])
     # Asked for now, for it describes the code that is loaded; the source tree may change while a long run goes on.
     environment()
+    processes.from_main(lambda: _tidy_up(runs))
     units, failures = _plan([runs[number] for number in todo])
     planned = [runs[number] for number in todo if runs[number].run_id in units]
     with Work(sum(units.values()), "start", quiet or not processes.is_main()) as work:
@@ -111,12 +113,31 @@ def _plan(runs: Sequence[Run]) -> tuple[dict[str, float], dict[str, Exception]]:
     failures: dict[str, Exception] = {}
     for run in runs:
         try:
-            for folder in (run.config.output, run.config.checkpoints):
-                processes.from_main(lambda folder=folder: ensure_writable(folder))  # type: ignore[misc]
+            processes.from_main(lambda run=run: _ensure_places(run))  # type: ignore[misc]
             units[run.run_id] = processes.together(run.work)
         except Exception as error:
             failures[run.run_id] = error
     return units, failures
+
+
+def _ensure_places(run: Run) -> None:
+    """Tries the folders that the run will write to; weights that are trained already may be on what is read-only."""
+    ensure_writable(run.config.output)
+    if run.untrained():
+        ensure_writable(run.config.checkpoints, "checkpoints")
+
+
+def _tidy_up(runs: Sequence[Run]) -> None:
+    """Removes what killed runs left where these write, also those of other machines; what may be alive is left."""
+    folders = {Path(place) for run in runs for place in (run.config.output, run.config.checkpoints)}
+    folders |= {run.record_path.parent for run in runs} | {run.checkpoint_folder for run in _with_parts(runs)}
+    for folder in sorted(folders):
+        remove_leftovers(folder)
+        remove_dead(folder)
+
+
+def _with_parts(runs: Sequence[Run]) -> list[Run]:
+    return [each for run in runs for each in (run, *_with_parts(run.parts))]
 
 
 def build(overrides: Sequence[str] = (), config_dirs: Sequence[str] = ()) -> SplitModel:
@@ -266,7 +287,7 @@ def _ready_model(run: Run, teacher: Teacher, accelerator: Accelerator, work: Wor
 
 def _clear(run: Run) -> None:
     """Removes weights that are to be trained anew; a run that was stopped keeps its checkpoints."""
-    if (run.checkpoint_folder / FINAL_WEIGHTS).exists():
+    if has_weights(run.checkpoint_folder):
         try:
             shutil.rmtree(run.checkpoint_folder)
         except OSError as error:

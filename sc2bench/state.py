@@ -36,6 +36,8 @@ def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
 def load_tensors(path: Path) -> dict[str, Tensor]:
     """Reads a safetensors file; raises `CheckpointError` if it is missing or unreadable."""
     try:
+        # The library takes whatever can't be opened for missing.
+        path.open("rb").close()
         return load_file(path)
     except FileNotFoundError:
         raise CheckpointError(f"weights {path} are missing; give another file, or train anew") from None

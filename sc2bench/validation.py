@@ -15,6 +15,7 @@ from sc2bench.config import RunConfig
 from sc2bench.data.miniature import MINIATURES
 from sc2bench.errors import Sc2benchError
 from sc2bench.experiment import Run
+from sc2bench.files import scratch_folder
 from sc2bench.methods import downloads
 from sc2bench.records import read_record
 from sc2bench.run import run_all
@@ -60,13 +61,16 @@ def validate(
 
     Returns:
         A trial an experiment, in the suite's order.
+
+    Raises:
+        OutputError: there is no place for temporary files.
     """
     trials = []
-    with tempfile.TemporaryDirectory(prefix="sc2bench-validate-") as folder:
+    with scratch_folder("sc2bench-validate-") as folder:
         for label in suite.runs:
             runs = suite.rates(label)
             for run in runs if all_rates else runs[:1]:
-                trial = _try(label, run, Path(folder))
+                trial = _try(label, run, folder)
                 trials.append(trial)
                 on_trial(trial)
     return trials

@@ -1,5 +1,6 @@
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -76,6 +77,10 @@ def test_a_claim_of_another_machine_counts_while_it_is_renewed(tmp_path):
         old = time.time() - claims.STALE_SECONDS - 60
         os.utime(file, (old, old))
         assert holder(path) is None
+        # The clock of the file system was set back since it was renewed: it would never grow old.
+        ahead = time.time() + claims.STALE_SECONDS + 60
+        os.utime(file, (ahead, ahead))
+        assert holder(path) is None
         assert here.take(path)
         assert [found.name for found in tmp_path.iterdir()] == ["record.json.claim-2"]
         here.confirm(path)
@@ -89,6 +94,53 @@ def test_a_claim_that_is_being_written_counts(tmp_path):
     (tmp_path / "record.json.claim-1").write_text("")
     with Claims() as here:
         assert not here.take(tmp_path / "record.json")
+
+
+def test_a_full_disk_is_a_sentence_and_leaves_no_claim(tmp_path):
+    # A file can still be made there, but not filled: the state in which a full disk is found mostly.
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with Claims() as here:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+        try:
+            with pytest.raises(OutputError, match=r"can't claim .*record.json: File too large; free space"):
+                here.take(tmp_path / "record.json")
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        assert list(tmp_path.iterdir()) == []
+        assert here.take(tmp_path / "record.json")
+
+
+def test_damaged_claims_are_nobodys(tmp_path):
+    path = tmp_path / "record.json"
+    file = tmp_path / "record.json.claim-1"
+    good = {"host": "far", "pid": 1, "since": 0.0, "machine": "another", "started": "1"}
+    for damage in ({"pid": "1"}, {"since": "now"}, {"since": 1e300}, {"host": None}, {"more": 1}):
+        file.write_text(json.dumps(good | damage))
+        assert holder(path) is None
+    # Its number is another's by now.
+    with Claims() as here:
+        file.unlink()
+        assert here.take(path)
+        file.write_text(json.dumps(good))
+        with pytest.raises(ClaimLost):
+            here.confirm(path)
+    assert file.exists()
+
+
+def test_dead_claims_are_removed_and_living_ones_are_not(tmp_path):
+    dead = racer(tmp_path / "dead", 0)
+    assert dead.stdout.readline() == "1\n"
+    dead.kill()
+    dead.wait()
+    for name in ("fresh.claim-3", "old.claim-7", "old.claim-x", "record.json"):
+        (tmp_path / name).write_text("")
+    os.utime(tmp_path / "old.claim-7", (1, 1))
+    with Claims() as here:
+        assert here.take(tmp_path / "mine")
+        claims.remove_dead(tmp_path)
+        claims.remove_dead(tmp_path / "nowhere")
+        left = sorted(path.name for path in tmp_path.iterdir())
+        assert left == ["fresh.claim-3", "mine.claim-1", "old.claim-x", "record.json"]
 
 
 def test_claims_are_renewed(tmp_path, monkeypatch):

@@ -8,6 +8,7 @@ import pytest
 
 from sc2bench.cli import app, guarded
 from sc2bench.errors import ConfigError
+from sc2bench.signals import heeding_interrupts
 from tests.conftest import TINY_STUDENT
 
 SCRIPT = Path(__file__).parent.parent / "benchmarks" / "image_classification.py"
@@ -101,15 +102,16 @@ def test_list_names_what_there_is(capsys):
 
 def test_interrupt_leaves_nothing_half_written_and_the_run_goes_on(tiny, tmp_path):
     command = [sys.executable, "-m", "sc2bench", "run", *tiny, *TINY_STUDENT, "stage1.epochs=200"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    with heeding_interrupts():
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
-    while not list(tmp_path.rglob("progress.json")) and time.monotonic() < deadline:
+    while not list(tmp_path.glob("checkpoints/*/progress.json")) and time.monotonic() < deadline:
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "the same command goes on where this one stopped" in errors
+    assert "interrupted; the same command goes on where this one stopped" in errors
     assert "Traceback" not in errors
-    assert not list(tmp_path.rglob(".writing-*"))
+    assert not [path.name for path in tmp_path.rglob("*") if path.name.startswith(".") or ".claim-" in path.name]
     assert not list((tmp_path / "results").rglob("*.json"))
     assert list(tmp_path.rglob("progress.json"))

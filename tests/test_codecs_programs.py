@@ -16,6 +16,7 @@ from sc2bench.codecs.programs import Program, ProgramError, run, workspace
 from sc2bench.errors import ConfigError
 from sc2bench.packet import PacketError
 from sc2bench.registry import IMAGE_CODECS
+from sc2bench.signals import heeding_interrupts
 
 # Copies its input to its output, as its arguments name them, and keeps a list of the arguments beside itself.
 COPY = """#!{python}
@@ -202,7 +203,8 @@ def test_nothing_outlives_an_interrupted_process(by, vvenc, tmp_path, monkeypatc
         f"echo $$ >> {tmp_path}/pids\nexec sleep 60\n",
     )
     # A bare interpreter, for importing the networks' libraries takes seconds.
-    process = subprocess.Popen([sys.executable, "-c", SLOW_RUN, slow, vvenc["decoder"]], stderr=subprocess.DEVNULL)
+    with heeding_interrupts():
+        process = subprocess.Popen([sys.executable, "-c", SLOW_RUN, slow, vvenc["decoder"]], stderr=subprocess.DEVNULL)
     pids = tmp_path / "pids"
     wait_for(lambda: pids.exists() and len(pids.read_text().split()) == min(os.cpu_count() or 1, 6))
     assert list((tmp_path / "tmp").glob("sc2bench-codec-*/*/in.yuv"))

@@ -9,6 +9,9 @@ import sc2bench
 
 ORDER = [
     "errors",
+    "owners",
+    "signals",
+    "home",
     "files",
     "memory",
     "intervals",

@@ -1,9 +1,12 @@
 """The application that the commands register with."""
 
 import warnings
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
+
+from sc2bench.cli.common import interruptible
 
 _HELP = """Supervised compression for split computing: train, measure and compare split models.
 
@@ -12,7 +15,16 @@ Experiments are chosen by overrides of the form key=value, for instance:
     sc2bench run task=fashion_mnist method=entropic_student rate=0.16
 """
 
-app = typer.Typer(help=_HELP, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+class _Commands(TyperGroup):
+    """Commands that can be interrupted at any point, also while they import."""
+
+    def invoke(self, ctx: Any) -> Any:
+        with interruptible():
+            return super().invoke(ctx)
+
+
+app = typer.Typer(cls=_Commands, help=_HELP, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 suite_app = typer.Typer(help="Measure and draw many curves together.", no_args_is_help=True)
 app.add_typer(suite_app, name="suite")
 

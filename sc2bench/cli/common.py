@@ -1,5 +1,6 @@
 """What the commands share: their options, what they start from, and how errors end them."""
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -7,10 +8,15 @@ from typing import Annotated, Any
 
 import typer
 
+from sc2bench.cli.streams import finish_output, say_error, take_any_text
 from sc2bench.errors import ConfigError, DataError, Sc2benchError, nearest
 from sc2bench.files import at_home
+from sc2bench.home import ensure_home
+from sc2bench.signals import Stopped, end_in_order, interruption
 
-INTERRUPTED = 130
+# Shells say so of a program that a signal ended.
+_SIGNALLED = 128
+INTERRUPTED = _SIGNALLED + 2
 
 Overrides = Annotated[list[str] | None, typer.Argument(help="key=value, such as method=input_codec or stage1.epochs=2")]
 
@@ -35,7 +41,27 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="show no progress")]
 
 
 class Interrupted(Sc2benchError):
-    """The user pressed Ctrl-C."""
+    """The user pressed Ctrl-C, or another signal asked the program to end.
+
+    Attributes:
+        exit_code: what the program ends with.
+    """
+
+    def __init__(self, by: KeyboardInterrupt):
+        stopped = isinstance(by, Stopped)
+        super().__init__(
+            f"{f'ended by {by}' if stopped else 'interrupted'}; the same command goes on where this one stopped"
+        )
+        self.exit_code = _SIGNALLED + by.number if isinstance(by, Stopped) else INTERRUPTED
+
+
+def prepare() -> None:
+    """What comes before anything else in a program of ours: signals, streams, and a home folder for libraries."""
+    # The scheduler of several processes ends them itself, and at once; only the first holds what others wait for.
+    if os.environ.get("RANK", "0") == "0":
+        end_in_order()
+    take_any_text()
+    ensure_home()
 
 
 @contextmanager
@@ -43,20 +69,45 @@ def interruptible() -> Iterator[None]:
     """Turns Ctrl-C into an error of ours: Typer would end the program without a word."""
     try:
         yield
-    except KeyboardInterrupt:
-        raise Interrupted("interrupted; the same command goes on where this one stopped") from None
+    except KeyboardInterrupt as error:
+        raise Interrupted(error) from None
 
 
 def guarded(command: Callable[[], Any], debug: bool) -> int:
     """Runs a command; turns what a user can mend into one sentence. Returns the exit code."""
     try:
-        command()
-    except Sc2benchError as error:
+        try:
+            command()
+        except KeyboardInterrupt as error:
+            raise Interrupted(error) from None
+        except SystemExit as end:
+            # Typer's way to return, also from an interruption while it reads arguments or ends.
+            if end.code == INTERRUPTED:
+                raise Interrupted(interruption()) from None
+            if not end.code and (failed := finish_output()):
+                return failed
+            raise
+    except (Sc2benchError, OSError, MemoryError) as error:
         if debug:
             raise
-        print(f"error: {error}", file=sys.stderr)
-        return INTERRUPTED if isinstance(error, Interrupted) else 1
-    return 0
+        # What was said before still wants out; that it can't may be the error itself.
+        failed = finish_output()
+        if failed and isinstance(error, OSError) and error.filename is None:
+            return failed
+        say_error(f"error: {_sentence(error)}")
+        return error.exit_code if isinstance(error, Interrupted) else 1
+    return finish_output()
+
+
+def _sentence(error: Exception) -> str:
+    """An error's sentence, also of such that no place has words of its own for."""
+    if isinstance(error, OSError):
+        place = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
+        reason = error.strerror or str(error) or type(error).__name__
+        return f"the operating system refuses: {place}{reason}; --debug shows where"
+    if isinstance(error, MemoryError):
+        return "there is not enough memory; free some, or choose smaller batches. --debug shows where"
+    return str(error)
 
 
 def open_suite(name: str, overrides: list[str] | None, config_dirs: list[str] | None, plugins: list[str] | None) -> Any:

@@ -6,8 +6,20 @@ from typing import Annotated
 import typer
 
 from sc2bench.cli.application import app
-from sc2bench.cli.common import ConfigDirs, Force, Overrides, Plugins, Quiet, Retrain, guarded, interruptible, paths
+from sc2bench.cli.common import (
+    ConfigDirs,
+    Force,
+    Overrides,
+    Plugins,
+    Quiet,
+    Retrain,
+    guarded,
+    interruptible,
+    paths,
+    prepare,
+)
 from sc2bench.errors import ConfigError
+from sc2bench.signals import end_at_once
 
 
 @app.command()
@@ -98,4 +110,9 @@ def benchmark(task: str, default: str) -> None:
     command.__doc__ = f"Train and measure one experiment of the task {task}."
     script = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     script.command()(command)
-    sys.exit(guarded(lambda: script(standalone_mode=True), "--debug" in sys.argv[1:]))
+    prepare()
+    try:
+        code = guarded(lambda: script(standalone_mode=True), "--debug" in sys.argv[1:])
+    finally:
+        end_at_once()
+    sys.exit(code)

@@ -85,11 +85,14 @@ class Program:
 @cache
 def _printed(executable: str, arguments: tuple[str, ...]) -> str:
     """What a program prints when it is asked for its version; asked once a process."""
-    with workspace() as folder:
-        try:
-            done = _finish([executable, *arguments], folder, _VERSION_SECONDS)
-        except (OSError, ProgramError) as error:
-            return str(error)
+    try:
+        with workspace() as folder:
+            try:
+                done = _finish([executable, *arguments], folder, _VERSION_SECONDS)
+            except OSError as error:
+                return str(error)
+    except ProgramError as error:
+        return str(error)
     return (done.stdout + done.stderr).decode(errors="replace")
 
 
@@ -170,11 +173,21 @@ def _dying_with_us() -> tuple[str, ...]:
 def workspace() -> Iterator[Path]:
     """A private folder for one run of a program, removed afterwards whatever happens.
 
+    Raises:
+        ProgramError: it can't be made or written to, as on a full disk.
+
     Should this very process be killed, the next one that uses programs removes what was left: each holds a lock on
     its folder, which the kernel frees when it dies.
     """
-    with tempfile.TemporaryDirectory(dir=_process_folder(os.getpid())) as folder:
-        yield Path(folder)
+    try:
+        with tempfile.TemporaryDirectory(dir=_process_folder(os.getpid()), ignore_cleanup_errors=True) as folder:
+            yield Path(folder)
+    except OSError as error:
+        place = error.filename or "temporary files"
+        raise ProgramError(
+            f"a program's files can't be written or read: {place}: {error.strerror or error}; free space, or set "
+            "TMPDIR to a folder that can be written to"
+        ) from error
 
 
 @cache

@@ -17,11 +17,13 @@ from sc2bench.data.fingerprints import located
 from sc2bench.data.layout import held_out, is_folder, keeps_sizes
 from sc2bench.data.parts import in_random_order
 from sc2bench.errors import DataError
+from sc2bench.files import at_home
+from sc2bench.home import home_folder
 from sc2bench.registry import DATASETS
 
 VARIABLE = "SC2BENCH_FASHION_MNIST"
 SYSTEM_FOLDER = Path("/usr/share/datasets/fashion-mnist")
-CACHE_FOLDER = Path("~/.cache/sc2bench").expanduser()
+CACHE_FOLDER = home_folder() / ".cache" / "sc2bench"
 REMEDY = f"install Debian's dataset-fashion-mnist, set {VARIABLE} or give task.root=FOLDER"
 CLASSES = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
 # Of each 12 training samples the last one is for validation: 5,000 of the 60,000.
@@ -66,7 +68,7 @@ def fashion_mnist(task: TaskConfig, split: str) -> MemoryImages:
 def _folder(root: str | None) -> Path:
     named = root or os.environ.get(VARIABLE)
     if named:
-        folder = Path(named).expanduser()
+        folder = Path(at_home(named))
         if not is_folder(folder):
             raise DataError(f"Fashion-MNIST folder {folder} does not exist; {REMEDY}")
         return folder

@@ -19,7 +19,8 @@ LARGEST_SHARE = 0.2
 def named_root(task: TaskConfig, variable: str) -> Path | None:
     """The folder that `task.root` or else an environment variable names; `None` if neither does."""
     named = task.root or os.environ.get(variable)
-    return Path(named).expanduser().absolute() if named else None
+    # pathlib's raises for users that there are not.
+    return Path(os.path.expanduser(named)).absolute() if named else None  # noqa: PTH111
 
 
 def find_root(task: TaskConfig, variable: str, contents: str) -> Path:

@@ -1,8 +1,6 @@
 """What an exported device half costs: the fields of a record that say so."""
 
-import tempfile
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +10,7 @@ from sc2bench.exporting.compare import on_runner
 from sc2bench.exporting.export import export_device, exportable
 from sc2bench.exporting.int8 import quantize_encoder
 from sc2bench.exporting.runner import DeviceRunner
+from sc2bench.files import scratch_folder
 from sc2bench.methods import SplitModel
 from sc2bench.record_fields import EXPORT_SPANS, STATISTICS
 from sc2bench.records import EXPORT_FIELDS
@@ -41,8 +40,7 @@ def measure_export(
     fields: dict[str, Any] = dict.fromkeys(EXPORT_FIELDS)
     if not exportable(model):
         return fields
-    with tempfile.TemporaryDirectory(prefix="sc2bench-export-") as name:
-        folder = Path(name)
+    with scratch_folder("sc2bench-export-") as folder:
         graphs = {"onnx": export_device(model, folder)}
         if calibration is not None:
             graphs["int8"] = quantize_encoder(folder, calibration())

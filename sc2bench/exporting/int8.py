@@ -4,7 +4,6 @@ Jacob et al., "Quantization and training of neural networks for efficient intege
 """
 
 import logging
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import numpy as np
 
 from sc2bench.errors import ConfigError
 from sc2bench.exporting.runner import GRAPH, INT8_GRAPH, DeviceRunner
-from sc2bench.files import write_atomic
+from sc2bench.files import scratch_folder, write_atomic
 
 _BATCH = 50
 
@@ -55,8 +54,8 @@ def quantize_encoder(folder: Path, images: Sequence[np.ndarray] | np.ndarray) ->
     path = folder / INT8_GRAPH
     # It warns of what was asked for, such as operators that stay in floating point.
     logging.getLogger().setLevel(logging.ERROR)
-    with tempfile.TemporaryDirectory(prefix="sc2bench-int8-") as temporary:
-        prepared = Path(temporary) / GRAPH
+    with scratch_folder("sc2bench-int8-") as temporary:
+        prepared = temporary / GRAPH
         quant_pre_process(str(folder / GRAPH), str(prepared), skip_symbolic_shape=True)
         write_atomic(
             path,

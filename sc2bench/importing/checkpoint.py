@@ -14,7 +14,7 @@ from sc2bench.data import load_dataset
 from sc2bench.entropy import EntropyTablesMissing, HyperpriorDecoder, IntegerTables
 from sc2bench.entropy.hyperprior import SCALES
 from sc2bench.errors import CheckpointError, ConfigError
-from sc2bench.experiment import IMPORTED
+from sc2bench.experiment import IMPORTED, has_weights
 from sc2bench.files import write_json
 from sc2bench.importing.names import Names
 from sc2bench.methods import build_model
@@ -55,7 +55,7 @@ def import_checkpoint(file: Path, config: RunConfig, *, force: bool = False) -> 
     """
     _check_method(config)
     folder = Run(config).configured_folder
-    if (folder / FINAL_WEIGHTS).exists() and not force:
+    if has_weights(folder) and not force:
         raise CheckpointError(f"{folder} has weights already; add --force to replace them")
     state = read_weights(file)
     model = build_model(config, _untrained(config.teacher), _image_shape(config))
