@@ -10,6 +10,7 @@ import sc2bench
 ORDER = [
     "errors",
     "files",
+    "text",
     "memory",
     "sizing",
     "coding",
@@ -72,4 +73,4 @@ def test_imports_run_downwards(path: Path):
 
 def test_report_reads_records_only():
     for path in (PACKAGE / "report").glob("*.py"):
-        assert imported(path) <= {"errors", "files", "records", "report"}
+        assert imported(path) <= {"errors", "files", "records", "report", "text"}

@@ -7,6 +7,7 @@ import pandas as pd
 from sc2bench.report.quantities import metric_quantity
 from sc2bench.report.table import Table
 from sc2bench.report.tables import REFERENCE_METHOD, points_table, references
+from sc2bench.text import markdown
 
 # Cells of a column that says the same in every row of a section stand above it instead.
 _COSTS = ("Device params", "Device MACs")
@@ -53,11 +54,15 @@ def document_of(title: str, tables: Sequence[Table]) -> str:
 
 
 def _joined(title: str, blocks: Sequence[str]) -> str:
-    return "\n\n".join(block.rstrip("\n") for block in (f"# {title}", *blocks)) + "\n"
+    return "\n\n".join(block.rstrip("\n") for block in (f"# {markdown(title)}", *blocks)) + "\n"
 
 
 def _tables(tables: Sequence[Table]) -> list[str]:
-    return [block for table in tables for block in (f"## {table.title}", table.caption, table.to_markdown())]
+    return [
+        block
+        for table in tables
+        for block in (f"## {markdown(table.title)}", markdown(table.caption), table.to_markdown())
+    ]
 
 
 def _points(label: str, curve: pd.DataFrame, metric: str) -> list[str]:
@@ -77,7 +82,7 @@ def _points(label: str, curve: pd.DataFrame, metric: str) -> list[str]:
     frame = frame.drop(columns=[name for name in empty if frame[name].fillna(0).eq(0).all()])
     formats = {**table.formats, str(frame.columns[0]): "g", "Bytes": ".1f"}
     rows = Table(table.name, label, "", frame, formats).to_markdown()
-    return [f"### {label}", *([f"On the device: {', '.join(cost)}."] if cost else []), rows]
+    return [f"### {markdown(label)}", *([f"On the device: {', '.join(cost)}."] if cost else []), rows]
 
 
 def _published(published: pd.DataFrame, metric: str) -> list[str]:
@@ -101,12 +106,12 @@ def _published(published: pd.DataFrame, metric: str) -> list[str]:
     )
     return [
         f"## {title}",
-        caption,
+        markdown(caption),
         Table("published", title, caption, frame, {"Bytes": "d", what: ".2f", "Source": "d"}).to_markdown(),
         "Sources:",
-        "\n".join(f"{number}. {source}: {how}" for (source, how), number in numbers.items()),
+        "\n".join(f"{number}. {markdown(f'{source}: {how}')}" for (source, how), number in numbers.items()),
     ]
 
 
 def _list(lines: Sequence[str]) -> str:
-    return "\n".join(f"- {line}" for line in lines)
+    return "\n".join(f"- {markdown(line)}" for line in lines)
