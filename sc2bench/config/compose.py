@@ -21,6 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from sc2bench.config.checks import check
+from sc2bench.config.curves import settle_curves
 from sc2bench.config.schemas import (
     CurveConfig,
     EvaluationConfig,
@@ -33,7 +34,10 @@ from sc2bench.config.schemas import (
 )
 from sc2bench.errors import ConfigError, nearest
 from sc2bench.registry import METHODS
+from sc2bench.text import one_line
 
+# Names of figures that a suite can't give to its own.
+_OWN_FIGURES = ("cost_accuracy", "rate_cost_accuracy", "link_latency", "predictions")
 # Groups whose choice is a file, as in `method=entropic_student`.
 FILE_GROUPS = ("task", "method", "recipe")
 
@@ -134,11 +138,13 @@ def load_suite(name: str, config_dirs: Sequence[str] = ()) -> SuiteConfig:
         raise ConfigError(f"suite file {path} lists no curves; add at least one under 'curves:'")
     raw = {str(key): value for key, value in raw.items()}
     raw.setdefault("name", path.stem)
-    raw["curves"] = [_typed(CurveConfig, curve, f"curves[{i}]") for i, curve in enumerate(raw["curves"])]
+    given = raw["curves"]
+    raw["curves"] = [_typed(CurveConfig, curve, f"curves[{i}]") for i, curve in enumerate(given)]
     curves = raw.pop("curves")
     suite = _typed(SuiteConfig, raw, "", extra=("curves",))
     suite.curves = curves
-    labels = [curve.label for curve in curves]
+    settle_curves(suite, given)
+    labels = [curve.label for curve in suite.curves]
     for label in labels:
         if labels.count(label) > 1:
             raise ConfigError(f"suite '{suite.name}' has two curves with the label '{label}'; give each its own")
@@ -152,7 +158,9 @@ def load_suite(name: str, config_dirs: Sequence[str] = ()) -> SuiteConfig:
 
 def _check_figures(suite: SuiteConfig, labels: Sequence[str]) -> None:
     for name, shown in suite.figures.items():
-        if not name or Path(name).name != name:
+        if name in _OWN_FIGURES:
+            raise ConfigError(f"figures: '{name}' is a figure that every report may have; give this one another name")
+        if not name or Path(name).name != name or one_line(name) != name:
             raise ConfigError(f"figures: '{name}' is not a file name; use a plain name such as 'rate_accuracy'")
         if not shown:
             raise ConfigError(f"figures.{name}: no curves; list labels of curves, or leave the figure out")
