@@ -156,7 +156,9 @@ def test_report_command_passes_its_options_on(tmp_path, capsys):
     suite = tmp_path / "mine.yaml"
     suite.write_text("""
 overrides: [task=fashion_mnist, method=input_codec, method.codec=webp]
-curves: [{label: WebP, rates: [30, 50]}, {label: Other, overrides: [method.codec=jpeg], rates: [50]}]
+curves:
+- {label: WebP, rates: [30, 50], color: crimson}
+- {label: Other, overrides: [method.codec=jpeg], rates: [50]}
 """)
     output = f"output={tmp_path}"
     folder = Path(__file__).parent.parent / "results/embedded/image_classification/input_codec"
@@ -164,9 +166,21 @@ curves: [{label: WebP, rates: [30, 50]}, {label: Other, overrides: [method.codec
         (real,) = folder.glob(f"*-webp-{int(run.config.rate)}-s0-*.json")
         run.record_path.parent.mkdir(parents=True, exist_ok=True)
         run.record_path.write_bytes(real.read_bytes())
-    options = ["--html", "--anchor", "Other", "--budget", "196", "--budget", "900", "--device-budget", "0"]
+    options = [
+        "--html",
+        "--anchor",
+        "Other",
+        "--budget",
+        "196",
+        "--budget",
+        "900",
+        "--device-budget",
+        "0",
+        "--quality",
+        "90",
+    ]
     app(["report", str(suite), output, *options], standalone_mode=False)
     assert "the anchor 'Other' is not measured yet; nothing is compared with it" in capsys.readouterr().err
     assert list(pd.read_csv(tmp_path / "tables/budget_bytes.csv").columns) == ["Curve", "196 bytes", "900 bytes"]
     assert pd.read_csv(tmp_path / "tables/budget_joint.csv")["Device MACs at most"].astype(str).tolist() == ["0", "0"]
-    assert (tmp_path / "explorer.html").exists()
+    assert '"colour":"#DC143C"' in (tmp_path / "explorer.html").read_text()

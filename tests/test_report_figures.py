@@ -145,6 +145,7 @@ def test_a_second_curve_of_a_method_takes_no_colour_of_others():
     jpeg, other, webp = looks(curves, [curves]).values()
     assert (jpeg.colour, webp.colour) == ("#009E73", "#0072B2")
     assert min(distance(other.colour, jpeg.colour), distance(other.colour, webp.colour)) >= CLEAR
+    assert other.marker not in (jpeg.marker, webp.marker)
 
 
 def test_committed_suites_have_clear_colours_and_methods_their_own():

@@ -22,10 +22,10 @@ from sc2bench.suite import Suite
 from tests.test_report_tables import check_structure
 
 NASTY = [
-    "a|b", "$$", "$x_1$ costs $5", "[/red] [bold]", "=1+2", "line\nbreak\r\n", "_under_ a_b __c__", "-5 %",
-    "100 % & #1 {x} \\alpha ~^`\\\\", "<script>alert('1')</script> &lt; <b>", "`code` *b* **c** ~~d~~", "__proto__",
-    "@cmd", ":smile: --- x", "[x](http://y) ![i](z) [a]: b", "\x1b[31mred\x1b[0m", "1. # ##", "{task.description}",
-    "/* data */ <!-- title -->", "+ [x] > y",
+    "a|b", "$$", "$x_1$ costs $5 `code` *b* **c** ~~d~~", "[/red] [bold] :smile: --- x", "=1+2", "line\nbreak\r\n",
+    "_under_ a_b __c__", "-5 %", "100 % & #1 {x} \\alpha ~^`\\\\ {task.description}", "__proto__",
+    "<script>alert('1')</script> &lt; <b>", "[x](http://y) ![i](z) [a]: b", "\x1b[31m1. # ##",
+    "/* data */ <!-- title -->",
 ]  # fmt: skip
 # Letters and all the signs that mean something somewhere, more often than others.
 labels = st.text(st.one_of(st.sampled_from("|$_*`~\\[](){}<>&%#=+-@!^:.1a b\n\t\"'"), st.characters(codec="utf-8")))

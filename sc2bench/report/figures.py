@@ -28,6 +28,8 @@ from sc2bench.report.tables import curves, references
 
 # Parts of the range below the best quality that the panels show, in points.
 OVERVIEW, _CLOSE_UP = 12.0, 3.0
+# How published curves of measured methods look in the legend.
+_TWINS = Look("#000000", "o")
 # Bytes that an axis spans on which there is nothing.
 ANY_RATES = (1.0, 1000.0)
 
@@ -129,7 +131,8 @@ def _published_curves(
     lent = {identity(first): styles[label] for label, first in reversed(first_records(measured).items())}
     groups = curves(published)
     alone = {label: first for label, first in first_records(groups).items() if identity(first) not in lent}
-    own = looks(alone, [alone], behind=[styles[label] for label in measured])
+    # What stands for all twins in the legend is nobody's own.
+    own = looks(alone, [alone], behind=[*(styles[label] for label in measured), _TWINS])
     result = []
     for label, first in first_records(groups).items():
         look = lighter(own[label] if label in own else lent[identity(first)])
@@ -203,7 +206,7 @@ def curve_handles(drawn: Sequence[Curve], behind: Sequence[Curve], lines: dict[s
     """Entries of the legend; published curves of measured methods share one."""
     handles = [Line2D([], [], label=c.label, markeredgewidth=0, **c.look.plot_arguments()) for c in drawn]
     handles += reference_handles(lines)
-    shared = [Curve("Published, in the same hue", np.array([]), np.array([]), lighter(Look("#000000", "o")))]
+    shared = [Curve("Published, in the same hue", np.array([]), np.array([]), lighter(_TWINS))]
     for curve in [*(shared if any(c.twin for c in behind) else []), *(c for c in behind if not c.twin)]:
         handles.append(Line2D([], [], label=curve.label, **HOLLOW, **curve.look.plot_arguments()))
     return handles

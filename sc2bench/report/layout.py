@@ -6,6 +6,7 @@ from pathlib import Path
 from textwrap import fill
 from typing import Any
 
+from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
@@ -85,17 +86,22 @@ def write_figure(figure: Figure, stem: Path) -> list[Path]:
     return paths
 
 
+def legend_of(figure: Figure, handles: Sequence[Artist], characters: int, **where: Any) -> Legend:
+    """A legend with the labels of its handles, whatever they are, in lines of so many characters."""
+    # Matplotlib leaves out labels that start with an underscore, so they are set afterwards.
+    legend = figure.legend(handles=handles, labels=[""] * len(handles), **where)
+    for text, handle in zip(legend.get_texts(), handles, strict=True):
+        text.set_text(fill(one_line(handle.get_label()), characters))
+    return legend
+
+
 def _add_legend(figure: Figure, handles: Sequence[Line2D]) -> tuple[Legend, int]:
     """Above the axes, because curves of several methods leave no corner free; as many columns as fit."""
     characters = int((figure.get_figwidth() * 72 / TYPE_SIZE - _HANDLE_EMS) / _LETTER_EMS)
     # Where no curve has the metric there is nothing but a caption.
     handles = handles or [Line2D([], [], linestyle="", label=" ")]
     for columns in range(min(6, len(handles)), 0, -1):
-        # Matplotlib leaves out labels that start with an underscore, so they are set afterwards.
-        empty = [""] * len(handles)
-        legend = figure.legend(handles=handles, labels=empty, loc="outside upper center", ncols=columns)
-        for text, handle in zip(legend.get_texts(), handles, strict=True):
-            text.set_text(fill(one_line(handle.get_label()), characters))
+        legend = legend_of(figure, handles, characters, loc="outside upper center", ncols=columns)
         if columns == 1 or legend.get_window_extent().width <= figure.bbox.width:
             break
         legend.remove()

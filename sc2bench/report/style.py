@@ -199,9 +199,13 @@ def _look_beside(base: Look, wish: Wish, near: Sequence[Look]) -> Look:
     markers = [marker] if wish.marker else [marker, *(name for name in _MARKERS if name != marker)]
     options = [Look(colour, shape, line) for shape in markers for line in lines]
 
-    def alike(option: Look) -> tuple[int, int, int]:
-        same = [look for look in like if (look.marker, look.line) == (option.marker, option.line)]
-        return len(same), *(sum(getattr(look, of) == getattr(option, of) for look in like) for of in ("marker", "line"))
+    # Who has another colour than its method's has a marker to itself, too, while there are some.
+    others = like if colour in (base.colour, wish.colour) else near
+
+    def alike(option: Look) -> tuple[int, int, int, int]:
+        same = sum((look.marker, look.line) == (option.marker, option.line) for look in like)
+        marker, line = (sum(getattr(look, of) == getattr(option, of) for look in like) for of in ("marker", "line"))
+        return same, marker, line, sum(look.marker == option.marker for look in others)
 
     # The first of the best: the method's own, if nothing of this colour has its marker or its line.
     return min(options, key=alike)
