@@ -87,6 +87,12 @@ def test_a_range_up_to_twice_as_large_shows_everything_and_a_close_up_counts():
     assert f"{below} points lie below the range of (b)." in caption(figure)
 
 
+def test_a_metric_beyond_100_is_inside():
+    frame = records().assign(top1=records()["top1"] * 10)
+    axes = rate_quality_figure(frame, "top1").axes[0]
+    assert axes.get_ylim()[0] < 200 < 930 < axes.get_ylim()[1]
+
+
 def test_points_without_a_number_or_without_bytes_are_counted():
     frame = records()
     frame.loc[frame.index[:2], "top1"] = None

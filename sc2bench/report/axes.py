@@ -14,6 +14,7 @@ _DIGITS = ((1, 1.5, 2, 3, 4, 5, 6, 8), (1, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,))
 # Width of a digit in parts of the type size, and the least distance of two labels.
 _DIGIT_EMS, _GAP_EMS = 0.64, 0.9
 _KILO = 1000
+_WHOLE = 100.0
 # How many times the range everything may need to be shown, and how many times its start a rate axis ends at.
 _STRETCH, _LEAST_SPAN = 2.0, 2.0
 _SCALES = ((1e9, "billions"), (1e6, "millions"), (1e3, "thousands"), (1.0, ""))
@@ -91,7 +92,7 @@ def quality_limits(
     references = list(references)
     bests = [float(values.max()) for values in qualities]
     if not bests and not references:
-        return 0.0, 100.0
+        return 0.0, _WHOLE
     best = max([*bests, *references])
     lowest = min([float(values.min()) for values in qualities] or references)
     low = max(lowest, best - below_best)
@@ -100,7 +101,8 @@ def quality_limits(
         if best - lowest <= _STRETCH * (best - low):
             low = min(low, lowest)
     margin = 0.05 * max(best - low, 0.5)
-    return low - margin, min(best + margin, 100)
+    # Percentages end at 100; the metric of a plugin may be no percentage.
+    return low - margin, best + margin if best > _WHOLE else min(best + margin, _WHOLE)
 
 
 def shown_rates(rate: np.ndarray, quality: np.ndarray, low: float) -> np.ndarray:
