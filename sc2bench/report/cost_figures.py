@@ -172,7 +172,7 @@ def _open_panels(figure: Figure, free: int) -> tuple[Axes | None, Axes, float]:
         return None, figure.subplots(), width
     part = (free + 0.6) * _FREE_COLUMN
     band, axes = figure.subplots(1, 2, sharey=True, width_ratios=[part, width - part])
-    figure.set_layout_engine("constrained", wspace=0.01, w_pad=0.0)
+    figure.set_layout_engine("constrained", wspace=0.0, w_pad=0.012)
     band.set_xlim(-0.8, free - 0.2)
     band.set_xticks([(free - 1) / 2], ["0"])
     band.tick_params(axis="x", length=0)
