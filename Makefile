@@ -7,13 +7,17 @@ DATA_FOLDER := /usr/share/datasets/fashion-mnist
 BROWSER_PACKAGES := chromium chromium-driver
 ROOT := $(shell [ "$$(id -u)" = 0 ] && echo root)
 
-.PHONY: quickstart test lint data browser clean
+.PHONY: quickstart test test-fast lint data browser clean
 
 quickstart: $(VENV)/installed data
 	$(BIN)/sc2bench suite run quickstart
 
 test: $(VENV)/installed-test data browser
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n logical --dist worksteal
+
+# What needs no more than a second a test, while one works on the code.
+test-fast: $(VENV)/installed-test data browser
+	$(BIN)/python -m pytest -n logical --dist worksteal -m "not slow"
 
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check .

@@ -1,10 +1,12 @@
 """An experiment: its name, the places of its traces, and how much work it is."""
 
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 from sc2bench.config import RunConfig
 from sc2bench.data import ImageSet, load_dataset
+from sc2bench.errors import DataError
 from sc2bench.progress import EVALUATION_WORK
 from sc2bench.records import record_path
 from sc2bench.teachers import Teacher, load_teacher
@@ -92,8 +94,20 @@ class Run:
         return repr((config.task, config.teacher, config.method, evaluation))
 
     def dataset(self, split: str, samples: int | None = None) -> ImageSet:
-        """One split of the data set, or its first samples; raises `DataError`."""
+        """One split of the data set, or a fixed part of it; raises `DataError`."""
         return load_dataset(self.config.task, split, samples)
+
+    def training_sets(self) -> tuple[ImageSet, ImageSet]:
+        """What is trained on, and what models are chosen on; raises `DataError`, also if other classes are measured."""
+        training_set, validation_set = (self.dataset(split) for split in ("train", "validation"))
+        measured = self.config.evaluation.split
+        for known, found in zip_longest(training_set.classes, self.dataset(measured).classes):
+            if known != found:
+                raise DataError(
+                    f"{self.config.task.dataset}/train has the class '{known}' where {measured} has '{found}'; give "
+                    "both the same classes in the same order"
+                )
+        return training_set, validation_set
 
     def teacher(self) -> Teacher:
         """A reference model of its own, for as many classes as the data set has; see `load_teacher`."""

@@ -75,6 +75,12 @@ def write_folder_atomic(folder: Path, fill: Callable[[Path], object]) -> None:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
+def at_home(text: str) -> str:
+    """A path with its leading `~` or `~user` spelt out, where that is known; any other text as it is."""
+    # That of pathlib raises an error where there is no home.
+    return os.path.expanduser(text) if text.startswith("~") else text  # noqa: PTH111
+
+
 def _umask() -> int:
     umask = os.umask(0)
     os.umask(umask)

@@ -167,7 +167,7 @@ def summed(values: Tensor) -> Tensor:
     return values
 
 
-class _Batches(Sampler[list[int]]):
+class Batches(Sampler[list[int]]):
     """Fixed batches of indices."""
 
     def __init__(self, batches: Sequence[list[int]]):
@@ -200,17 +200,20 @@ def in_turn(own: list[Value]) -> list[Value]:
 def parts_of_batches(loader: "DataLoader[Any]") -> "DataLoader[Any]":
     """Cuts each of a loader's batches into as many parts as there are processes, of equal size or one less.
 
-    Every process gets as many batches as the others, and no sample is doubled to fill one. If the last batch has
-    fewer samples than there are processes, it is joined to the one before.
+    Every process gets as many batches as the others, and no sample is doubled to fill one. A batch that has fewer
+    samples than there are processes is joined to the one before; the first one, to the one behind it.
 
     Raises:
         ConfigError: there are fewer samples than processes.
     """
     if count() == 1:
         return loader
-    batches = _indices(loader)
-    if len(batches) > 1 and len(batches[-1]) < count():
-        batches[-2:] = [batches[-2] + batches[-1]]
+    batches: list[list[int]] = []
+    for batch in _indices(loader):
+        if batches and min(len(batch), len(batches[-1])) < count():
+            batches[-1] += batch
+        else:
+            batches.append(batch)
     if len(batches[0]) < count():
         raise ConfigError(f"{len(batches[0])} samples can't be divided among {count()} processes; start fewer")
     bounds = [[len(batch) * part // count() for part in (index(), index() + 1)] for batch in batches]
@@ -225,9 +228,10 @@ def _indices(loader: "DataLoader[Any]") -> list[list[int]]:
 def _with_batches(loader: "DataLoader[Any]", batches: Sequence[list[int]]) -> "DataLoader[Any]":
     return DataLoader(
         loader.dataset,
-        batch_sampler=_Batches(batches),
+        batch_sampler=Batches(batches),
         num_workers=loader.num_workers,
         collate_fn=loader.collate_fn,
         pin_memory=loader.pin_memory,
+        timeout=loader.timeout,
         persistent_workers=loader.persistent_workers,
     )

@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import re
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -15,38 +16,16 @@ import pandas as pd
 
 from sc2bench.errors import DataError, OutputError
 from sc2bench.files import write_json
+from sc2bench.record_fields import EXPORTED, FIRST, KINDS, LATER, SCHEMA_VERSION, problem
 
-SCHEMA_VERSION = 1
 _PACKAGES = ("sc2bench", "torch", "torchvision", "compressai", "numba", "pillow", "numpy")
-# What records have had from the start; methods without a prior or a learned rate have null there.
-_FIRST_FIELDS = (
-    "schema_version", "task", "dataset", "split", "samples", "method", "codec", "prior", "teacher", "rate_knob", "rate",
-    "seed", "config_hash", "quality", "bytes_mean", "bytes_p50", "bytes_p95", "payload_bytes_mean",
-    "side_info_bytes_mean", "framing_bytes_mean", "session_bytes", "estimated_bits_mean", "device_params",
-    "device_macs", "server_params", "server_macs", "encode_ms", "decode_ms", "environment", "config",
-)  # fmt: skip
-STATISTICS = ("p50", "p50_low", "p50_high", "p95")
-# For each kind of exported device half, its spans and those of PyTorch's that they stand beside.
-EXPORT_SPANS = {
-    "onnx": {"device_onnx": "device", "device_onnx_network": "device_network"},
-    "int8": {"device_int8": "device", "device_int8_network": "device_network"},
-}
-EXPORT_FIELDS = (
-    "device_export_bytes",
-    "device_int8_export_bytes",
-    *(f"{span}_ms_{statistic}" for spans in EXPORT_SPANS.values() for span in spans for statistic in STATISTICS),
-)
-# What was added later, null in records that are older.
-LATER_FIELDS = (
-    "device_param_bits", "device_peak_activation_bytes", "server_param_bits", "server_peak_activation_bytes",
-    *(
-        f"{span}_ms_{statistic}"
-        for span in ("device", "device_network", "device_coder", "server", "server_coder", "server_network")
-        for statistic in STATISTICS
-    ),
-    "latency_repeats", "latency_threads", *EXPORT_FIELDS,
-)  # fmt: skip
-FIELDS = _FIRST_FIELDS + LATER_FIELDS
+EXPORT_FIELDS = tuple(EXPORTED)
+LATER_FIELDS = tuple(LATER)
+FIELDS = tuple(KINDS)
+# A run's file is named after it, with the hash of its configuration at the end.
+_RUN_HASH = re.compile(r"-([0-9a-f]{12})$")
+# Both occur in every record, and together in no other file of a run.
+_MARKS = ('"schema_version"', '"config_hash"')
 
 
 def record_path(output: str | Path, task: str, method: str, run_id: str) -> Path:
@@ -59,10 +38,14 @@ def write_record(path: Path, record: dict[str, Any]) -> None:
 
     Raises:
         OutputError: it can't be written.
-        ValueError: fields are missing or unknown, or a number is not finite.
+        DataError: a value that no record may have, such as a quality that is not a number.
+        ValueError: fields are missing or unknown.
     """
     if record.keys() != set(FIELDS):
         raise ValueError(f"a record has exactly the known fields; these differ: {sorted(record.keys() ^ set(FIELDS))}")
+    found = problem(record)
+    if found is not None:
+        raise DataError(f"what was measured can't be recorded as {path.name}: {found}; mend what measures it")
     write_json(path, record)
 
 
@@ -70,28 +53,78 @@ def read_record(path: Path) -> dict[str, Any]:
     """Reads one record, with null for fields that it is too old to have.
 
     Raises:
-        DataError: damaged or of another schema.
+        DataError: missing, damaged, of another schema, or that of another run than its name says.
     """
+    record = find_record(path)
+    if record is None:
+        raise DataError(f"record {path} can't be read (there is no such file); measure the point")
+    return record
+
+
+def find_record(path: Path) -> dict[str, Any] | None:
+    """As `read_record`, but `None` where there is no such file."""
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from error
+    return parse_record(path, text)
+
+
+def parse_record(path: Path, text: str) -> dict[str, Any]:
+    """The record that a file's text is; raises `DataError` as `read_record` does."""
+    try:
+        record = json.loads(text, object_pairs_hook=_once)
         found = record["schema_version"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"record {path} can't be read ({error}); delete it to measure the point again") from error
-    if found != SCHEMA_VERSION:
+    except KeyError as error:
+        raise _unreadable(path, "it has no schema_version") from error
+    except (ValueError, TypeError, RecursionError) as error:
+        raise _unreadable(path, error) from error
+    if isinstance(found, int) and found != SCHEMA_VERSION:
         raise DataError(
-            f"record {path} has schema version {found} instead of {SCHEMA_VERSION}; measure the point again"
+            f"record {path} has schema_version {found} instead of {SCHEMA_VERSION}; measure the point again"
         )
-    missing = sorted(set(_FIRST_FIELDS) - record.keys())
+    missing = sorted(FIRST.keys() - record.keys())
     if missing:
-        raise DataError(f"record {path} lacks {', '.join(missing)}; delete it to measure the point again")
-    return {**dict.fromkeys(LATER_FIELDS), **record}
+        raise DataError(f"record {path} lacks {', '.join(missing)}; {_WAY_OUT}")
+    record = {**dict.fromkeys(LATER_FIELDS), **record}
+    wrong = problem(record)
+    if wrong is not None:
+        raise DataError(f"record {path} is damaged: {wrong}; {_WAY_OUT}")
+    named = _RUN_HASH.search(path.stem)
+    if named is not None and named[1] != record["config_hash"]:
+        raise DataError(
+            f"record {path} is of another run: its config_hash is {record['config_hash']}; give it its own name back, "
+            "or delete it"
+        )
+    return record
+
+
+_WAY_OUT = "delete it to measure the point again, or move it away"
+
+
+def _unreadable(path: Path, why: object) -> DataError:
+    return DataError(f"record {path} can't be read ({why}); {_WAY_OUT}")
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object whose names are all different; of two values JSON would keep the last one without a word."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"'{next(name for name in names if names.count(name) > 1)}' stands in it twice")
+    return found
 
 
 def load_records(path: str | Path) -> pd.DataFrame:
-    """Reads all records below a folder.
+    """Reads all records below a folder, also while others write there.
+
+    A JSON file is taken for a record if its name ends as a run's does, or if it has the marks of one inside; other
+    JSON files, hidden files and what hidden folders hold are none.
 
     Args:
-        path: the folder; every JSON file in it is taken for a record.
+        path: the folder.
 
     Returns:
         A row a record; `quality` becomes one column a metric ("top1", ...), `path` names the file.
@@ -102,15 +135,31 @@ def load_records(path: str | Path) -> pd.DataFrame:
     folder = Path(path)
     if not folder.is_dir():
         raise DataError(f"no records: folder {folder} does not exist; run a suite first")
-    return read_records(sorted(folder.rglob("*.json")))
+    files = [file for file in sorted(folder.rglob("*.json")) if not _hidden(file.relative_to(folder)) if _meant(file)]
+    # What is gone since it was listed was no record yet, or is none any more.
+    return records_frame([(file, record) for file in files if (record := find_record(file)) is not None])
 
 
-def read_records(paths: Sequence[Path]) -> pd.DataFrame:
-    """Reads the given records; see `load_records`."""
-    rows = []
-    for path in paths:
-        record = read_record(path)
-        rows.append({**record, **record["quality"], "path": str(path)})
+def _hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
+
+
+def _meant(path: Path) -> bool:
+    """Whether a file means to be a record."""
+    if _RUN_HASH.search(path.stem):
+        return True
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except (FileNotFoundError, IsADirectoryError):
+        return False
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    return all(mark in text for mark in _MARKS)
+
+
+def records_frame(records: Sequence[tuple[Path, dict[str, Any]]]) -> pd.DataFrame:
+    """Records and where they lie as `load_records` gives them."""
+    rows = [{**record, **record["quality"], "path": str(path)} for path, record in records]
     return pd.DataFrame(rows, columns=None if rows else [*FIELDS, "path"])
 
 

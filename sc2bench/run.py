@@ -22,7 +22,8 @@ from sc2bench.files import write_json
 from sc2bench.memory import keep_memory
 from sc2bench.methods import SplitModel, build_model
 from sc2bench.progress import EVALUATION_WORK, Work
-from sc2bench.records import EXPORT_FIELDS, SCHEMA_VERSION, ensure_writable, environment, write_record
+from sc2bench.record_fields import SCHEMA_VERSION
+from sc2bench.records import EXPORT_FIELDS, ensure_writable, environment, write_record
 from sc2bench.registry import TASKS
 from sc2bench.sharing import PointsFailed, Sharing
 from sc2bench.state import load_state, load_tensors, save_tensors, unique_state
@@ -185,10 +186,12 @@ def _run_group(runs: list[Run], confirm: Callable[[Run], None], work: Work) -> N
         dataset,
         TASKS[first.task.name](dataset, first.evaluation),
         batch_size=first.evaluation.batch_size,
+        batch_pixels=first.evaluation.batch_pixels,
         device=accelerator.device,
         workers=first.workers,
         server_precision=first.evaluation.server_precision,
         estimate=first.evaluation.estimate,
+        bootstrap=first.evaluation.bootstrap,
         on_samples=lambda samples: work.advance(EVALUATION_WORK * samples * processes.count()),
     )
     images = send_to_device(dataset.sample(LATENCY_IMAGES), accelerator.device)
@@ -222,7 +225,7 @@ def _ready_model(run: Run, teacher: Teacher, accelerator: Accelerator, work: Wor
         processes.share_state(model)
         return model
     work.describe(f"{config.method.name}{'' if config.rate is None else f' {config.rate:g}'}: train")
-    training_set, validation_set = (run.dataset(split) for split in ("train", "validation"))
+    training_set, validation_set = run.training_sets()
     task = TASKS[config.task.name](training_set, config.evaluation)
     # The model may have taken modules over and train them, so what it imitates is a teacher of its own.
     imitated = run.teacher()

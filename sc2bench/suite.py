@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from sc2bench.config import SuiteConfig, compose, load_suite
+from sc2bench.config import RunConfig, SuiteConfig, compose, load_suite
+from sc2bench.config.overrides import Override, Shared
+from sc2bench.config.unused import ignored
 from sc2bench.errors import ConfigError
-from sc2bench.records import read_records
+from sc2bench.records import find_record, records_frame
 from sc2bench.report import Group, groups_of
 from sc2bench.run import Run, run_all
 
@@ -19,7 +21,7 @@ class Suite:
 
     Attributes:
         config: as it stands in the YAML file.
-        runs: for each curve's label its experiments, in the order of its rates.
+        runs: for each curve's label its experiments, in the order of its rates, and for each rate in that of its seeds.
     """
 
     config: SuiteConfig
@@ -39,14 +41,19 @@ class Suite:
         """
         config = load_suite(name, config_dirs)
         runs = {}
-        for curve in config.curves:
-            shared = [f"output=results/{config.name}", *config.overrides, *curve.overrides]
+        for i, curve in enumerate(config.curves):
+            own = [f"output=results/{config.name}", *map(Shared, config.overrides), *curve.overrides]
             rates = [[]] if curve.rates is None else [[f"rate={rate}"] for rate in curve.rates]
+            seeds = [[]] if curve.seeds is None else [[f"seed={seed}"] for seed in curve.seeds]
+            points = [[*own, *rate, *seed, *map(Shared, overrides)] for rate in rates for seed in seeds]
             try:
-                runs[curve.label] = [Run(compose([*shared, *rate, *overrides], config_dirs)) for rate in rates]
+                # An override may make several points the same experiment, which is measured, and counted, once.
+                found = [Run(compose(point, config_dirs)) for point in points]
+                runs[curve.label] = list({run.run_id: run for run in found}.values())
             except ConfigError as error:
-                raise ConfigError(f"suite '{config.name}', curve '{curve.label}': {error}") from error
+                raise ConfigError(f"suite '{config.name}', curves[{i}], curve '{curve.label}': {error}") from error
         suite = cls(config, runs)
+        suite._check_shared([*config.overrides, *overrides])
         tasks = list(dict.fromkeys(group.task for group in suite.groups))
         if config.metric is not None and len(tasks) > 1:
             raise ConfigError(
@@ -54,6 +61,19 @@ class Suite:
                 f"its own; leave '{config.metric}' out"
             )
         return suite
+
+    def _check_shared(self, overrides: Sequence[str]) -> None:
+        """Raises `ConfigError` for an override of all experiments that has an effect on none of them."""
+        configs = [run.config for run in self.all_runs()]
+        # Settings of stages reach those that the experiments build on, too.
+        everywhere = [each for config in configs for each in _with_parts(config)]
+        keys = dict.fromkeys(Override.of(text).key for text in overrides)
+        for key in keys:
+            if key.partition(".")[0] in keys.keys() - {key}:
+                continue  # of a stage that another one takes out, as in stage2=null
+            reasons = [ignored(config, key) for config in everywhere]
+            if all(reason is not None for reason in reasons):
+                raise ConfigError(f"{key}: no experiment of suite '{self.config.name}' takes it: {reasons[0]}")
 
     @property
     def groups(self) -> list[Group]:
@@ -75,6 +95,13 @@ class Suite:
         """The experiments of all curves, in order."""
         return [run for runs in self.runs.values() for run in runs]
 
+    def rates(self, label: str) -> list[Run]:
+        """The experiments of a curve, one a rate: that of the first seed."""
+        first: dict[float | None, Run] = {}
+        for run in self.runs[label]:
+            first.setdefault(run.config.rate, run)
+        return list(first.values())
+
     def run(
         self, *, force: bool = False, force_before: float | None = None, quiet: bool = False, wait: bool = True
     ) -> None:
@@ -83,7 +110,13 @@ class Suite:
 
     def records(self) -> pd.DataFrame:
         """The records that exist, with the column `curve`; raises `DataError` for a damaged one."""
-        paths = [(label, run.record_path) for label, runs in self.runs.items() for run in runs if run.done]
-        frame = read_records([path for _, path in paths])
-        frame.insert(0, "curve", [label for label, _ in paths])
+        known = [(label, run.record_path) for label, runs in self.runs.items() for run in runs]
+        # Others may measure points again, or take them away, at the same time.
+        found = [(label, path, record) for label, path in known if (record := find_record(path)) is not None]
+        frame = records_frame([(path, record) for _, path, record in found])
+        frame.insert(0, "curve", [label for label, _, _ in found])
         return frame
+
+
+def _with_parts(config: RunConfig) -> list[RunConfig]:
+    return [config, *(each for part in config.parts for each in _with_parts(part))]

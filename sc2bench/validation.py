@@ -63,7 +63,8 @@ def validate(
     """
     trials = []
     with tempfile.TemporaryDirectory(prefix="sc2bench-validate-") as folder:
-        for label, runs in suite.runs.items():
+        for label in suite.runs:
+            runs = suite.rates(label)
             for run in runs if all_rates else runs[:1]:
                 trial = _try(label, run, Path(folder))
                 trials.append(trial)

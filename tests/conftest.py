@@ -1,4 +1,5 @@
 import gzip
+import os
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +9,16 @@ from hypothesis import settings
 
 from sc2bench.config import TaskConfig
 from sc2bench.data import MemoryImages, load_dataset
+from sc2bench.data.scenes import make_scenes
 
 # Machines differ in speed; a failure must be one of the code, and come again in the next run.
 settings.register_profile("repeatable", deadline=None, derandomize=True)
 settings.load_profile("repeatable")
 MINI = {"train": 600, "t10k": 100}
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Tests that run beside each other share the processors, and so do the processes that they start.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)
@@ -38,6 +44,12 @@ def mini_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_idx(folder / f"{prefix}-images-idx3-ubyte.gz", data.images[:, 0].numpy())
         write_idx(folder / f"{prefix}-labels-idx1-ubyte.gz", data.targets.numpy().astype(np.uint8))
     return folder
+
+
+@pytest.fixture(scope="session")
+def few_scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """16 training, 4 validation and 6 test scenes."""
+    return make_scenes(tmp_path_factory.mktemp("scenes") / "few", train=16, validation=4, test=6)
 
 
 def write_idx(path: Path, values: np.ndarray) -> None:

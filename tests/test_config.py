@@ -54,7 +54,7 @@ def test_typos_on_the_command_line_name_the_full_key(override, message):
             "'method.codek'; did you mean 'method.codec'?",
         ),
         ("# @package _global_\nmethod: {name: input_codec}\nstgae1: {}\n", "'stgae1'; did you mean 'stage1'?"),
-        ("# @package _global_\nmethod: {name: input_codec\n", "can't be composed"),
+        ("# @package _global_\nmethod: {name: input_codec\n", "is not valid YAML"),
         ("# @package _global_\nmethod: {name: input_kodec}\n", "method.name: unknown method 'input_kodec'"),
     ],
 )

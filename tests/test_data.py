@@ -66,6 +66,16 @@ def test_without_folders_torchvision_is_asked(mini_root, tmp_path, monkeypatch):
         (lambda file: file.write_bytes(gzip.compress(b"\0\0\x08\x01\0\0\0\x02ab")), "is not an IDX file"),
         (lambda file: file.write_bytes(gzip.compress(gzip.decompress(file.read_bytes())[:-1])), "bytes of data where"),
         (lambda file: file.write_bytes(gzip.compress(b"\0\0\x08\x03" + b"\0\0\0\x01" * 3 + b"a")), "don't fit"),
+        # More than there is memory for, and a product that overflows 64 bits.
+        (
+            lambda file: file.write_bytes(gzip.compress(b"\0\0\x08\x03" + b"\x7f\xff\xff\xff" * 3)),
+            "0 bytes of data where",
+        ),
+        (
+            lambda file: file.write_bytes(gzip.compress(b"\0\0\x08\x03" + b"\0\x40\0\0" * 3 + b"a")),
+            "1 bytes of data where",
+        ),
+        (lambda file: file.write_bytes(gzip.compress(gzip.decompress(file.read_bytes()) + bytes(9))), "more bytes of"),
     ],
 )
 def test_missing_and_damaged_files_are_named(mini_root, tmp_path, damage, message):

@@ -1,4 +1,5 @@
 import io
+import os
 import shutil
 import struct
 import zlib
@@ -14,7 +15,7 @@ from sc2bench.config import TaskConfig
 from sc2bench.config.checks import check
 from sc2bench.config.schemas import MethodConfig, RunConfig, TeacherConfig
 from sc2bench.data import EpochSampler, load_dataset
-from sc2bench.data.decoding import ImageError, read_rgb
+from sc2bench.data.decoding import ImageError, read_rgb, read_size
 from sc2bench.data.ilsvrc2012 import VARIABLE, ilsvrc2012
 from sc2bench.data.miniature import make_imagenet
 from sc2bench.errors import ConfigError, DataError
@@ -44,27 +45,29 @@ def gradient() -> Image.Image:
 
 def test_splits_hold_every_file_once(mini):
     train, validation, test = (load_dataset(task(mini), split) for split in SPLITS)
-    assert (len(train), len(validation), len(test)) == (23, 1, 12)
+    # Of so few images a sixth is held out, one of each class.
+    assert (len(train), validation.listing.targets.tolist(), len(test)) == (20, [0, 1, 2, 3], 12)
     found = sorted(str(path.relative_to(mini / "train")) for path in (mini / "train").glob("*/*.JPEG"))
-    assert files(train) + files(validation) == found
+    assert sorted(files(train) + files(validation)) == found
     assert files(test) == sorted(str(path.relative_to(mini / "val")) for path in (mini / "val").glob("*/*.JPEG"))
     assert train.classes == test.classes == ("n01440764", "n01440765", "n01440766", "n01440767")
     assert test.listing.targets.tolist() == [0] * 3 + [1] * 3 + [2] * 3 + [3] * 3
     images, targets = next(iter(test.loader(5)))
     assert (images.dtype, images.shape, images.is_contiguous()) == (torch.uint8, (5, 3, 32, 32), True)
     assert (targets.dtype, targets.tolist()) == (torch.int64, [0, 0, 0, 1, 1])
-    assert torch.equal(test.sample(2), images[:2])
     assert len(load_dataset(task(mini), "test", 7)) == 7
 
 
 def test_every_hundredth_is_held_out(tmp_path):
-    for name, count in (("a", 130), ("b", 120)):
+    for name, count in (("a", 2530), ("b", 2520)):
         (tmp_path / "train" / name).mkdir(parents=True)
         for number in range(count):
-            (tmp_path / "train" / name / f"{number:03d}.png").touch()
+            (tmp_path / "train" / name / f"{number:04d}.png").touch()
     train, validation = (ilsvrc2012(task(tmp_path), split) for split in SPLITS[:2])
-    assert files(validation) == ["a/099.png", "b/069.png"]
-    assert len(train) == 248
+    assert files(validation) == [f"a/{n:04d}.png" for n in range(99, 2530, 100)] + [
+        f"b/{n:04d}.png" for n in range(69, 2520, 100)
+    ]
+    assert len(train) == 5000
     assert not set(files(train)) & set(files(validation))
 
 
@@ -136,13 +139,12 @@ def test_random_crops_depend_on_seed_epoch_and_index_only(mini):
 
 
 def test_a_sample_is_cropped_anew_each_epoch_and_independently_of_the_order(mini):
-    train, sampler = load_dataset(task(mini), "train"), EpochSampler(23, 0)
+    train, sampler = load_dataset(task(mini), "train"), EpochSampler(20, 0)
     shown = train.in_training(sampler)
     state = torch.get_rng_state()
     first = shown[5][0]
     assert torch.equal(torch.get_rng_state(), state)
     assert torch.equal(shown[:][0][5], first)
-    assert torch.equal(train.first(6).in_training(sampler)[5][0], first)
     sampler.epoch = 1
     assert not torch.equal(shown[5][0], first)
     # Without a sampler nothing is random, so that a training set can be measured too.
@@ -255,6 +257,58 @@ def test_a_bad_image_is_named_in_one_sentence_from_workers_too(mini, tmp_path, d
     assert len(next(iter(images.loader(4, workers=workers)))[0]) == 4
 
 
+@pytest.mark.parametrize(
+    ("size", "shorter", "message"),
+    [
+        # 138 bytes that would be resized to 4 GB, and a file that says that it has 144 million pixels.
+        ((20000, 1), 256, r"has 20000x1 pixels, and with 256 on the shorter side it would have more than 89000000 in"),
+        ((12000, 12000), None, r"has 12000x12000 pixels, but 89000000 in all are the most; scale it down or remove it"),
+        ((12000, 12000), 256, r"has 12000x12000 pixels, but 89000000 in all are the most"),
+    ],
+)
+@pytest.mark.filterwarnings("error")
+def test_sizes_are_checked_before_an_image_is_decoded(tmp_path, size, shorter, message):
+    path = tmp_path / "x.png"
+    # The header alone: what it announces is not there to be decoded.
+    path.write_bytes(saved(Image.new("1", (1, 1)), "PNG").replace(b"\0\0\0\x01\0\0\0\x01", struct.pack(">II", *size)))
+    header = path.read_bytes()
+    crc = zlib.crc32(header[12:29])
+    path.write_bytes(header[:29] + struct.pack(">I", crc) + header[33:])
+    assert read_size(path) == size[::-1] if size[0] * size[1] < 89_000_000 else True
+    with pytest.raises(ImageError, match=message) as error:
+        read_rgb(path, shorter=shorter)
+    assert str(error.value).startswith(f"image {path} ")
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 224), (224, 1), (2, 300)])
+def test_images_of_one_pixel_in_a_direction_are_cropped(tmp_path, size):
+    for name in ("train/a/x.png", "train/a/y.png", "val/a/x.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", size, (9, 8, 7)).save(tmp_path / name)
+    for image in (
+        ilsvrc2012(task(tmp_path), "test")[0][0],
+        ilsvrc2012(task(tmp_path), "train").in_training(EpochSampler(1, 0))[0][0],
+    ):
+        assert image.shape == (3, 32, 32)
+        assert image.flatten(1).unique(dim=1).T.tolist() == [[9, 8, 7]]
+
+
+def test_of_several_images_in_a_file_the_first_is_taken(tmp_path):
+    others = [Image.new("RGB", (64, 48)) for _ in range(2)]
+    for kind in ("GIF", "TIFF", "WEBP"):
+        options = {"lossless": True} if kind == "WEBP" else {}
+        (tmp_path / "x").write_bytes(saved(gradient(), kind, save_all=True, append_images=others, **options))
+        found = np.asarray(read_rgb(tmp_path / "x")).astype(int)
+        assert np.abs(found - RGB).mean() < (12 if kind == "GIF" else 0.1)
+
+
+def test_formats_that_need_other_programs_are_refused(tmp_path):
+    """Pillow would start Ghostscript for what looks like PostScript, whatever the file is called."""
+    (tmp_path / "x.jpg").write_bytes(saved(gradient(), "EPS"))
+    with pytest.raises(ImageError, match=r"x\.jpg is damaged or of an unknown kind \(no known image format\)"):
+        read_rgb(tmp_path / "x.jpg")
+
+
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_no_damage_ends_in_another_error(tmp_path):
     random = np.random.default_rng(0)
@@ -274,6 +328,13 @@ def test_no_damage_ends_in_another_error(tmp_path):
     assert min(outcomes.values()) > 30
 
 
+def test_pipes_and_folders_are_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "x.png")
+    for path in (tmp_path / "x.png", tmp_path):
+        with pytest.raises(ImageError, match=r"^image .* is no regular file; replace or remove it$"):
+            read_rgb(path)
+
+
 def test_a_missing_file_is_no_damage(tmp_path):
     with pytest.raises(ImageError, match=r"x\.png can't be read: No such file or directory"):
         read_rgb(tmp_path / "x.png")
@@ -290,6 +351,31 @@ def _flat_val(root: Path) -> None:
     for folder in (root / "val").iterdir():
         if folder.is_dir():
             folder.rmdir()
+
+
+def _link_to_nothing(root: Path) -> None:
+    (root / "train" / "n2").symlink_to("/not/mounted/n2")
+
+
+def _loop(root: Path) -> None:
+    (root / "train" / "n2").symlink_to(root / "train" / "n2")
+
+
+def _folder_in_class(root: Path) -> None:
+    (root / "train" / "n01440765" / "more").mkdir()
+    shutil.copy(root / "train" / "n01440765" / "n01440765_7.JPEG", root / "train" / "n01440765" / "more" / "x.JPEG")
+
+
+def _linked_folder_in_class(root: Path) -> None:
+    (root / "train" / "n01440765" / "more").symlink_to(root / "val" / "n01440765")
+
+
+def _linked_image_to_nothing(root: Path) -> None:
+    (root / "train" / "n01440765" / "x.JPEG").symlink_to("/not/mounted/x.JPEG")
+
+
+def _pipe(root: Path) -> None:
+    os.mkfifo(root / "train" / "n01440765" / "x.JPEG")
 
 
 def _no_classes(root: Path) -> None:
@@ -312,6 +398,29 @@ def _no_classes(root: Path) -> None:
         (shutil.rmtree, "test", r"folder .*/root does not exist"),
         (_flat_val, "test", r"/val has image files such as ILSVRC.* move each into the folder of its class"),
         (_no_classes, "train", r"/train has no class folders"),
+        (
+            _link_to_nothing,
+            "train",
+            r"entry .*/train/n2 leads to /not/mounted/n2, which can't be reached: No such file",
+        ),
+        (
+            _loop,
+            "train",
+            r"entry .*/train/n2 leads to .*, which can't be reached: Too many levels of symbolic links; m",
+        ),
+        (_folder_in_class, "train", r"class folder .*/n01440765 holds a folder, more, whose images would be missed"),
+        (_linked_folder_in_class, "train", r"class folder .*/n01440765 holds a folder, more, whose images would be"),
+        (
+            _linked_image_to_nothing,
+            "train",
+            r"entry .*/n01440765/x\.JPEG leads to /not/mounted/x\.JPEG, which can't be",
+        ),
+        (
+            lambda root: (root / "train" / "n01440765" / "x.AVIF").touch(),
+            "train",
+            r"image .*/n01440765/x\.AVIF is of a kind that is not read \(\.jpg, .* are\); convert it, or remove it",
+        ),
+        (_pipe, "train", r"entry .*/n01440765/x\.JPEG is neither a file nor a folder; remove it"),
     ],
 )
 def test_wrong_folders_are_named(mini, tmp_path, damage, split, message):
@@ -321,6 +430,19 @@ def test_wrong_folders_are_named(mini, tmp_path, damage, split, message):
     with pytest.raises(DataError, match=message) as error:
         ilsvrc2012(task(root), split)
     assert "\n" not in str(error.value)
+
+
+def test_a_name_that_no_folder_can_have_is_an_error():
+    with pytest.raises(DataError, match=r"can't be reached: File name too long; mend its name, place or rights"):
+        ilsvrc2012(task(Path("/tmp") / ("x" * 300)), "test")
+
+
+def test_classes_may_be_links(mini, tmp_path):
+    for split in ("train", "val"):
+        (tmp_path / split).mkdir()
+        for folder in (mini / split).iterdir():
+            (tmp_path / split / folder.name).symlink_to(folder)
+    assert files(ilsvrc2012(task(tmp_path), "test")) == files(ilsvrc2012(task(mini), "test"))
 
 
 def test_one_image_is_not_enough(tmp_path):

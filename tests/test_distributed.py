@@ -9,11 +9,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from torch import nn
+from torch.utils.data import DataLoader
 
 from sc2bench import processes
 from sc2bench.config import StageConfig, compose
 from sc2bench.data.scenes import make_scenes
 from sc2bench.errors import ConfigError
+from sc2bench.processes import Batches
 from sc2bench.run import FINAL_WEIGHTS, Run, run_all
 from sc2bench.state import unique_state
 from sc2bench.teachers import load_teacher
@@ -83,7 +85,15 @@ def test_two_processes_train_and_measure_as_one(tiny, tmp_path):
         alone = json.loads(run.record_path.read_text())
         assert alone["environment"]["processes"] == 1
         assert record["samples"] == 100
-        for key in ("samples", "bytes_mean", "bytes_p50", "bytes_p95", "quality", "estimated_bits_mean"):
+        for key in (
+            "samples",
+            "bytes_mean",
+            "bytes_p50",
+            "bytes_p95",
+            "quality",
+            "quality_interval",
+            "estimated_bits_mean",
+        ):
             assert record[key] == alone[key], (run.run_id, key)
     trained_alone = Run(compose([*tiny, *TEACHER, f"checkpoints={tmp_path}/alone", f"output={tmp_path}/alone"]))
     run_all([trained_alone], quiet=True)
@@ -125,7 +135,7 @@ def test_two_processes_measure_images_of_several_sizes_as_one(tmp_path, task):
     run.record_path.unlink()
     run_all([run], quiet=True)
     alone = json.loads(run.record_path.read_text())
-    for key in ("samples", "bytes_mean", "quality"):
+    for key in ("samples", "bytes_mean", "quality", "quality_interval"):
         assert shared[key] == alone[key], key
 
 
@@ -148,13 +158,23 @@ def test_batches_that_can_not_be_split_are_refused(monkeypatch):
         check_batch_sizes({"stage1": StageConfig(batch_size=3)})
 
 
+def test_small_batches_are_joined_so_that_every_process_gets_a_part(test_images, monkeypatch):
+    monkeypatch.setattr(processes, "count", lambda: 4)
+    loader = DataLoader(test_images, batch_sampler=Batches([[0], [1, 2, 3, 4, 5], [6], [7, 8, 9, 10], [11]]))
+    parts = []
+    for number in range(4):
+        monkeypatch.setattr(processes, "index", lambda number=number: number)
+        parts.append(list(processes.parts_of_batches(loader).batch_sampler))
+    assert parts == [[[0], [7]], [[1, 2], [8]], [[3, 4], [9]], [[5, 6], [10, 11]]]
+
+
 @pytest.mark.parametrize("samples", [100, 103, 107])
 def test_every_sample_is_dealt_to_one_process(test_images, monkeypatch, samples):
     dealt = {"whole": [], "parts": []}
     monkeypatch.setattr(processes, "count", lambda: 4)
     for number in range(4):
         monkeypatch.setattr(processes, "index", lambda number=number: number)
-        loader = test_images.first(samples).loader(20)
+        loader = test_images.part(samples).loader(20)
         for name, share in (("whole", processes.whole_batches), ("parts", processes.parts_of_batches)):
             dealt[name].append([list(batch) for batch in share(loader).batch_sampler])
     for name, shares in dealt.items():

@@ -13,7 +13,7 @@ def task(test_images):
 
 
 def test_sizes_are_those_of_the_bytes_sent(test_images, task):
-    images = test_images.first(60)
+    images = test_images.part(60)
     model = make("input_codec", "method.codec=jpeg", "rate=20")
     measured = evaluate(model, images, task, batch_size=25)
     sent = [len(packet.to_bytes(model.session)) for packet in model.encode(images.images)]
@@ -28,8 +28,20 @@ def test_sizes_are_those_of_the_bytes_sent(test_images, task):
     assert fields["estimated_bits_mean"] is None
 
 
+def test_batches_of_few_pixels_change_nothing(test_images, task):
+    images = test_images.part(30)
+    model = make("input_codec", "method.codec=jpeg", "rate=20")
+    whole, cut = [], []
+    measured = evaluate(model, images, task, on_samples=whole.append)
+    # The network adds a margin of two pixels at each side.
+    bounded = evaluate(model, images, task, batch_pixels=8 * 32 * 32, on_samples=cut.append)
+    assert (whole, cut) == ([30], [8, 8, 8, 6])
+    assert np.array_equal(measured.sizes, bounded.sizes)
+    assert measured.quality == bounded.quality
+
+
 def test_quality_is_that_of_decoded_packets(test_images, task):
-    images = test_images.first(50)
+    images = test_images.part(50)
     model = make("input_codec", "method.codec=webp", "rate=5")
     predictions = model.decode(model.encode(images.images))
     correct = (predictions.argmax(1) == images.targets).float().mean().item()
@@ -37,9 +49,9 @@ def test_quality_is_that_of_decoded_packets(test_images, task):
 
 
 def test_estimate_stands_beside_coded_bytes(test_images, task):
-    measured = evaluate(make("entropic_student"), test_images.first(40), task)
+    measured = evaluate(make("entropic_student"), test_images.part(40), task)
     assert measured.estimated_bits is not None
-    without = evaluate(make("entropic_student"), test_images.first(40), task, estimate=False)
+    without = evaluate(make("entropic_student"), test_images.part(40), task, estimate=False)
     assert without.estimated_bits is None
     assert without.record_fields()["estimated_bits_mean"] is None
     assert np.array_equal(without.sizes, measured.sizes)
@@ -62,14 +74,14 @@ def test_sweep_equals_single_measurements_and_reads_the_data_once(test_images, t
     assert sum(reads) == 100
     assert sum(seen) == 300
     for model, measured in zip(models, swept, strict=True):
-        alone = evaluate(model, test_images.first(100), task)
+        alone = evaluate(model, test_images.part(100), task)
         assert np.array_equal(alone.sizes, measured.sizes)
         assert alone.quality == measured.quality
 
 
 @pytest.mark.parametrize("prior", ["factorized", "mean_scale_hyperprior", "joint_autoregressive"])
 def test_server_in_half_precision_changes_no_byte(test_images, task, prior):
-    images = test_images.first(60)
+    images = test_images.part(60)
     model = make("entropic_student", f"method.prior={prior}")
     seen = []
     model.server.decoder.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].clone()))

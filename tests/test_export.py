@@ -15,7 +15,7 @@ import torch
 
 import sc2bench
 from sc2bench.cli import app
-from sc2bench.config import EvaluationConfig, compose
+from sc2bench.config import EvaluationConfig, TaskConfig, compose
 from sc2bench.data import load_dataset
 from sc2bench.errors import CheckpointError, ConfigError
 from sc2bench.exporting.compare import compare, on_runner
@@ -99,7 +99,7 @@ def test_a_device_without_pytorch_sends_the_same_packets(exported, test_images, 
 
 
 def test_what_is_exported_is_measured_as_any_model(exported, test_images):
-    images = test_images.first(60)
+    images = test_images.part(60)
     own, graph, int8 = compare(
         exported.model, exported.folder, images, ImageClassification(images), batch_size=25, seconds=0
     )
@@ -152,9 +152,9 @@ SCALING = Sizing(shorter=80, longer=120, multiple=32)
 
 
 @pytest.mark.parametrize("sizing", [Sizing(), SCALING], ids=["as they are", "scaled"])
-def test_images_of_any_size(sizing, tmp_path):
+def test_images_of_any_size(sizing, tmp_path, few_scenes):
     model = scenes_student("entropic_student", sizing)
-    scenes = load_dataset(compose(["task=scenes_detection", "method=teacher"]).task, "test", 6)
+    scenes = load_dataset(TaskConfig("object_detection", "scenes", str(few_scenes)), "test", 6)
     # Cut to further sizes, for one of which the longer side bounds the scaling.
     images = [*scenes.sample(6), *(image[:, :33, :77] for image in scenes.sample(2))]
     export_device(model, tmp_path)
@@ -182,7 +182,7 @@ def test_images_of_any_size(sizing, tmp_path):
 
 def test_integers_of_fixed_width(test_images, tmp_path):
     model = make("channel_reduction")
-    images = test_images.first(20)
+    images = test_images.part(20)
     export_device(model, tmp_path)
     own, graph = compare(model, tmp_path, images, ImageClassification(images), batch_size=20, seconds=0)
     assert graph.bytes_mean == own.bytes_mean

@@ -12,6 +12,7 @@ ORDER = [
     "files",
     "text",
     "memory",
+    "intervals",
     "sizing",
     "coding",
     "claims",
@@ -32,6 +33,7 @@ ORDER = [
     "tasks",
     "training",
     "evaluation",
+    "record_fields",
     "records",
     "exporting",
     "report",
@@ -73,4 +75,4 @@ def test_imports_run_downwards(path: Path):
 
 def test_report_reads_records_only():
     for path in (PACKAGE / "report").glob("*.py"):
-        assert imported(path) <= {"errors", "files", "records", "report", "text"}
+        assert imported(path) <= {"errors", "files", "intervals", "record_fields", "records", "report", "text"}

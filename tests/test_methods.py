@@ -116,9 +116,9 @@ def test_student_takes_over_the_tail_and_estimates_its_bits(test_images):
     images = test_images.images[:20]
     analyzed = model.analyze(images)
     estimates = model.estimate_bits(analyzed)
-    # The network ran once for both, and alike: the estimate is that of the latents themselves.
+    # The network ran once for both, and alike: the estimate is that of the latents themselves. Sums round differently.
     with torch.no_grad():
-        assert torch.equal(estimates, model.device.prior(model.device(images))[1])
+        torch.testing.assert_close(estimates, model.device.prior(model.device(images))[1], rtol=1e-6, atol=0)
     for packet, bits in zip(model.code(analyzed), estimates.tolist(), strict=True):
         assert len(packet.payload) == pytest.approx(bits / 8, rel=0.1, abs=2)
 

@@ -28,7 +28,7 @@ VARIANTS = {
     "entropic_student": ["rate=1", *BOTTLENECK],
     "end_to_end": ["rate=1", "method.prior=mean_scale_hyperprior", "method.hyper_channels=2", *BOTTLENECK],
     "channel_reduction": ["rate=3", "method.bottleneck=cr_scene", "method.starts_after=", "method.widths=[6,8,10]"],
-    "entropy_bottleneck": ["rate=1", "method.after=layer1"],
+    "entropy_bottleneck": ["recipe=ilsvrc2012_entropy_bottleneck", "rate=1", "method.after=layer1"],
     "feature_codec": ["rate=30", "method.after=layer1"],
     "neural_input_codec": ["rate=1", "method.layout=small", "method.weights=random", "method.channels=[4,6,2]"],
 }
@@ -50,7 +50,7 @@ def make(method: str, task: str, *overrides: str) -> SplitModel:
 
 
 def images_of(root: Path, task: str, count: int = 5):
-    return load_dataset(TaskConfig(TASKS[task], "scenes", str(root)), "test").first(count)
+    return load_dataset(TaskConfig(TASKS[task], "scenes", str(root)), "test").part(count)
 
 
 def equal(first, second) -> bool:

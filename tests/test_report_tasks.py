@@ -9,7 +9,7 @@ from PIL import Image
 
 from sc2bench.cli import app
 from sc2bench.errors import ConfigError, DataError
-from sc2bench.records import FIELDS, SCHEMA_VERSION, write_record
+from sc2bench.records import read_record, write_record
 from sc2bench.registry import TASKS
 from sc2bench.report import groups_of, write_joint_report
 from sc2bench.report.multi_task import joint_figure, joint_table
@@ -28,6 +28,8 @@ curves:
 - {label: JPEG boxes, overrides: [task=scenes_detection, method.codec=jpeg], rates: [10, 20, 30]}
 - {label: WebP masks, overrides: [task=scenes_segmentation, method.codec=webp], rates: [10, 20]}
 """
+# A real one, of a codec, whose every field is known.
+MEASURED = next((Path(__file__).parent.parent / "results/embedded/image_classification/input_codec").glob("*.json"))
 ALL_TABLES = ("curves", "bjontegaard", "equal_quality", "budget_bytes", "budget_joint", "rate_parts", "points")
 ALONE = tuple(name for name in ALL_TABLES if name not in ("bjontegaard", "equal_quality"))
 
@@ -40,26 +42,21 @@ def quality_of(run: Run) -> dict[str, float]:
 
 def measure(run: Run) -> None:
     config = run.config
+    quality = quality_of(run)
     sizes = {"bytes_mean": 10 * config.rate, "payload_bytes_mean": 10 * config.rate - 1, "framing_bytes_mean": 1.0}
     own = {
-        "schema_version": SCHEMA_VERSION,
         "task": config.task.name,
         "dataset": config.task.dataset,
-        "split": "test",
-        "method": config.method.name,
         "codec": config.method.codec,
         "teacher": config.teacher.name,
-        "rate_knob": "quality",
         "rate": config.rate,
-        "side_info_bytes_mean": 0.0,
+        "config_hash": config.config_hash(),
+        "bytes_p50": 10 * config.rate,
         "bytes_p95": 20 * config.rate,
-        "quality": quality_of(run),
-        "device_params": 0,
-        "device_macs": 0,
-        "encode_ms": 0.1,
-        "decode_ms": 0.2,
+        "quality": quality,
+        "config": config.resolved(),
     }
-    write_record(run.record_path, {name: (own | sizes).get(name) for name in FIELDS})
+    write_record(run.record_path, read_record(MEASURED) | own | sizes)
 
 
 @pytest.fixture
@@ -124,6 +121,26 @@ def test_one_task_is_reported_where_it_always_was(report, tmp_path):
     assert (named, (tmp_path / "mine/table.md").read_bytes()) == (by_default, table)
     report("image_classification", text=f"metric: of_no_report{one}")
     assert "of_no_report [%]" in (tmp_path / "mine/table.md").read_text()
+
+
+def test_a_damaged_record_of_a_suite_is_named_and_a_missing_one_counted(tmp_path, capsys):
+    path = tmp_path / "mine.yaml"
+    path.write_text(SUITE)
+    output = f"output={tmp_path / 'mine'}"
+    runs = Suite.load(str(path), [output]).runs["WebP"]
+    for run in runs:
+        measure(run)
+    whole = runs[1].record_path.read_text()
+    for damaged in (whole[:-9], whole.replace('"quality": {', '"quality": null, "was": {'), ""):
+        runs[1].record_path.write_text(damaged)
+        with pytest.raises(
+            DataError, match=rf"record .*{runs[1].run_id}\.json .*; delete it to measure the point again"
+        ):
+            app(["report", str(path), output], standalone_mode=False)
+    runs[1].record_path.unlink()
+    app(["report", str(path), output], standalone_mode=False)
+    assert "13 of 16 points are not measured yet" in capsys.readouterr().err
+    assert len(pd.read_csv(tmp_path / "mine/fashion_mnist/tables/points.csv")) == 3
 
 
 def test_a_metric_for_several_tasks_is_refused(tmp_path):

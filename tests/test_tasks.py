@@ -2,13 +2,18 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
 from sc2bench.config import compose
 from sc2bench.data import MemoryImages
 from sc2bench.errors import ConfigError
+from sc2bench.intervals import binomial_interval, resampled_counts
+from sc2bench.tasks.image_classification import Accuracy
+from sc2bench.tasks.multi_task import Metrics
 from sc2bench.tasks.object_detection import AveragePrecision, ObjectDetection
+from sc2bench.tasks.precision import DrawnPrecision
 from sc2bench.tasks.semantic_segmentation import IntersectionOverUnion, SemanticSegmentation
 from sc2bench.teachers import Sizing
 from sc2bench.teachers.detection import DetectorOutput
@@ -130,3 +135,91 @@ def test_detectors_learn_from_nothing_but_whole_boxes():
     (target,) = seen
     assert target["boxes"].tolist() == [BOX]
     assert target["labels"].tolist() == [1]
+
+
+def made_up_detections(images: int) -> tuple[list[dict], list[dict]]:
+    """Objects of three classes, of which most are found more or less exactly; crowds and false alarms among them."""
+    random = np.random.default_rng(1)
+    found, known = [], []
+    for _ in range(images):
+        corners = random.uniform(0, 80, (random.integers(0, 5), 2))
+        boxes = np.hstack([corners, corners + random.uniform(10, 60, corners.shape)])
+        labels = random.integers(1, 4, len(boxes))
+        moved = boxes + random.normal(0, 3, boxes.shape)
+        kept = random.random(len(boxes)) < 0.8
+        guesses = np.where(random.random(len(boxes)) < 0.9, labels, 1)[kept]
+        alarms = [([x, y, x + 20, y + 20], 0.4 * s, 1) for x, y, s in random.uniform(0.1, 0.9, (2, 3)) * [90, 90, 1]]
+        rows = zip(moved[kept].tolist(), random.random(kept.sum()), guesses.tolist(), strict=True)
+        found.append(detections(*rows, *alarms))
+        crowd = tuple(np.flatnonzero(random.random(len(boxes)) < 0.1))
+        known.append(annotations(*zip(boxes.tolist(), labels.tolist(), strict=True), crowd=crowd))
+    return found, known
+
+
+def average_precision(found: list[dict], known: list[dict], backend: str = "pycocotools") -> AveragePrecision:
+    metric = AveragePrecision(backend)
+    metric.update(found, known)
+    return metric
+
+
+def test_drawn_images_have_the_precision_of_a_set_of_just_these():
+    found, known = made_up_detections(30)
+    counts = resampled_counts(30, 4)
+    counts[0] = 1
+    drawn = DrawnPrecision(found, known).quality(counts)
+    for row, times in enumerate(counts):
+        places = np.repeat(np.arange(30), times)
+        alone = average_precision([found[i] for i in places], [known[i] for i in places]).compute()
+        assert {name: values[row] for name, values in drawn.items()} == pytest.approx(alone, abs=1e-4)
+
+
+def test_intervals_of_average_precision_are_percentiles_over_draws():
+    found, known = made_up_detections(30)
+    metric = average_precision(found, known)
+    intervals = metric.intervals(200)
+    values = DrawnPrecision(found, known).quality(resampled_counts(30, 200))
+    for name, value in metric.compute().items():
+        low, high = intervals[name]
+        assert (low, high) == pytest.approx(np.percentile(values[name], [2.5, 97.5]))
+        assert low < value < high
+    assert average_precision(found, known, "faster_coco_eval").intervals(200) == intervals
+    assert metric.intervals(0) == {}
+    # One image does not say how images differ.
+    assert average_precision(found[:1], known[:1]).intervals(200) == {}
+    assert average_precision([detections()] * 2, [annotations()] * 2).intervals(200)["map"] == (0, 0)
+
+
+def test_intervals_of_intersections_are_percentiles_over_draws():
+    random = np.random.default_rng(2)
+    target = torch.from_numpy(random.integers(0, 4, (12, 6, 6)))
+    predicted = torch.where(torch.from_numpy(random.random((12, 6, 6)) < 0.7), target, 0)
+    target[3, :2] = 255
+    metric = IntersectionOverUnion(5)
+    metric.update(predicted[:7], target[:7])
+    metric.update(predicted[7:], target[7:])
+    values: dict[str, list[float]] = {"miou": [], "pixel_accuracy": []}
+    for times in resampled_counts(12, 50):
+        places = np.repeat(np.arange(12), times)
+        alone = IntersectionOverUnion(5)
+        alone.update(predicted[places], target[places])
+        for name, value in alone.compute().items():
+            values[name].append(value)
+    intervals = metric.intervals(50)
+    for name, found in values.items():
+        assert intervals[name] == pytest.approx(np.percentile(found, [2.5, 97.5]))
+    assert metric.intervals(0) == {}
+
+
+def test_intervals_of_accuracies_are_binomial():
+    metric = Accuracy(10)
+    logits = torch.eye(10)[torch.arange(100) % 10]
+    labels = torch.arange(100) % 10
+    labels[:10] = 9 - labels[:10]
+    metric.update(logits[:60], labels[:60])
+    metric.update(list(logits[60:]), list(labels[60:]))
+    assert metric.compute()["top1"] == pytest.approx(90)
+    # As published for 90 of 100 (Wilson 1927).
+    assert metric.intervals(0)["top1"] == pytest.approx((82.56, 94.48), abs=0.01)
+    assert Metrics({"image_classification": metric}).intervals(0) == metric.intervals(0)
+    assert binomial_interval(100, 50)[1] == 100
+    assert binomial_interval(0, 50)[0] == 0

@@ -50,7 +50,7 @@ def blocks(source: str, kind: str) -> list[str]:
 def test_markdown_shows_a_label_as_it_stands(label):
     line = text.one_line(label)
     table = Table("t", f"About {label}", label, pd.DataFrame({"Curve": [label], f"h {label}": [1.0]}))
-    source = document_of(label or "x", [table])
+    source = document_of(label or "x", pd.DataFrame({"curve": ["a"]}), [table])
     assert blocks(source, "td") == [line, "1.0"]
     assert blocks(source, "th") == ["Curve", f"h {line}".rstrip()]
     assert blocks(source, "heading") == [text.one_line(label or "x"), f"About {line}".rstrip()]

@@ -7,6 +7,7 @@ import time
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from sc2bench.config import StageConfig, compose
 from sc2bench.errors import CheckpointError, ConfigError, TrainingError
@@ -215,3 +216,27 @@ def test_reduced_precision_keeps_weights_and_prior_in_full(tiny):
     if not torch.cuda.is_available():
         with pytest.raises(ConfigError, match="fp16 needs a CUDA device"):
             train_here([*tiny, *TINY_STUDENT, *short, "mixed_precision=fp16"])
+
+
+def test_a_short_last_group_of_accumulated_batches_weighs_like_the_others(tiny):
+    """Three batches accumulated by two are the mean of the first two gradients, then the third one as it is."""
+    still = ["stage1.optimizer=sgd", "stage1.learning_rate=1e-12", "stage1.prior_learning_rate=1e-12"]
+    short = ["stage1.epochs=1", "stage1.samples=150", "stage2=null", "mixed_precision=no"]
+    short += ["evaluation.samples=1", "evaluation.latency_repeats=0"]
+
+    def gradients(accumulated: int) -> list[torch.Tensor]:
+        found: list[torch.Tensor] = []
+
+        def keep(optimizer, *_):
+            found.append(torch.cat([p.grad.flatten() for group in optimizer.param_groups for p in group["params"]]))
+
+        handle = register_optimizer_step_pre_hook(keep)
+        train_here([*tiny, *TINY_STUDENT, *still, *short, f"stage1.accumulation_steps={accumulated}"])
+        handle.remove()
+        return found
+
+    first, second, third = gradients(1)
+    pair, alone = gradients(2)
+    torch.testing.assert_close(pair, (first + second) / 2, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(alone, third, rtol=1e-3, atol=1e-4)
+    assert third.norm() > 1

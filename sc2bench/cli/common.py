@@ -8,13 +8,27 @@ from typing import Annotated, Any
 import typer
 
 from sc2bench.errors import ConfigError, DataError, Sc2benchError, nearest
+from sc2bench.files import at_home
 
 INTERRUPTED = 130
 
 Overrides = Annotated[list[str] | None, typer.Argument(help="key=value, such as method=input_codec or stage1.epochs=2")]
-SuiteName = Annotated[str, typer.Argument(help="a suite of configs/suite/, or the path of a YAML file")]
-ConfigDirs = Annotated[list[str] | None, typer.Option("--config-dir", help="a further folder laid out like configs/")]
-Plugins = Annotated[list[str] | None, typer.Option("--plugin", help="a Python file that registers methods of your own")]
+
+
+def paths(value: Any) -> Any:
+    """The callback of options and arguments that are paths: spells out a leading `~`, as for those of overrides."""
+    if isinstance(value, list):
+        return [paths(each) for each in value]
+    return value if value is None else type(value)(at_home(str(value)))
+
+
+SuiteName = Annotated[str, typer.Argument(help="a suite of configs/suite/, or the path of a YAML file", callback=paths)]
+ConfigDirs = Annotated[
+    list[str] | None, typer.Option("--config-dir", help="a further folder laid out like configs/", callback=paths)
+]
+Plugins = Annotated[
+    list[str] | None, typer.Option("--plugin", help="a Python file that registers methods of your own", callback=paths)
+]
 Force = Annotated[bool, typer.Option("--force", help="measure again where a record exists")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="show no progress")]
 

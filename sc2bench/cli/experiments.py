@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from sc2bench.cli.application import app
-from sc2bench.cli.common import ConfigDirs, Force, Overrides, Plugins, Quiet, guarded, interruptible
+from sc2bench.cli.common import ConfigDirs, Force, Overrides, Plugins, Quiet, guarded, interruptible, paths
 from sc2bench.errors import ConfigError
 
 
@@ -51,7 +51,9 @@ def run_experiment(
 
 @app.command("import-checkpoint")
 def import_checkpoint(
-    file: Annotated[str, typer.Argument(help="a checkpoint of the published package: .pt, .pth or .safetensors")],
+    file: Annotated[
+        str, typer.Argument(help="a checkpoint of the published package: .pt, .pth or .safetensors", callback=paths)
+    ],
     overrides: Overrides = None,
     named: Annotated[list[str] | None, typer.Option("--as", help="key=value, the same as without --as")] = None,
     config_dir: ConfigDirs = None,

@@ -7,7 +7,7 @@ import typer
 from rich.table import Table
 
 from sc2bench.cli.application import app
-from sc2bench.cli.common import Plugins, interruptible
+from sc2bench.cli.common import Plugins, interruptible, paths
 from sc2bench.progress import plain_console
 
 _MOST_SAMPLES = 1000
@@ -15,8 +15,8 @@ _MOST_SAMPLES = 1000
 
 @app.command("export")
 def export(
-    checkpoint: Annotated[Path, typer.Argument(help="the folder that a run left below checkpoints/")],
-    out: Annotated[Path, typer.Argument(help="the folder to write")],
+    checkpoint: Annotated[Path, typer.Argument(help="the folder that a run left below checkpoints/", callback=paths)],
+    out: Annotated[Path, typer.Argument(help="the folder to write", callback=paths)],
     plugin: Plugins = None,
     int8: Annotated[bool, typer.Option("--int8", help="also quantize the encoder to 8 bits")] = False,
     compare: Annotated[
@@ -25,7 +25,9 @@ def export(
     samples: Annotated[
         int | None, typer.Option(min=1, help="test images to compare on; by default all, but 1,000 at most")
     ] = None,
-    csv: Annotated[Path | None, typer.Option(help="a CSV file that the comparison is written to")] = None,
+    csv: Annotated[
+        Path | None, typer.Option(help="a CSV file that the comparison is written to", callback=paths)
+    ] = None,
 ) -> None:
     """Write the device half of a trained model as ONNX, with its tables: it then runs without PyTorch."""
     from sc2bench.exporting.export import export_device

@@ -96,13 +96,13 @@ def suite_status(
     from sc2bench.claims import holder
 
     suite = open_suite(name, overrides, config_dir, plugin)
-    table = Table("curve", "rate", "record")
+    table = Table("curve", "rate", "seed", "record")
     for label, runs in suite.runs.items():
         for run in runs:
             rate = "" if run.config.rate is None else f"{run.config.rate:g}"
             owner = None if run.done else holder(run.record_path)
             state = "-" if owner is None else f"claimed: {owner}"
-            table.add_row(label, rate, str(run.record_path) if run.done else state)
+            table.add_row(label, rate, str(run.config.seed), str(run.record_path) if run.done else state)
     plain_console().print(table)
 
 

@@ -14,24 +14,36 @@ INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "box", "hamming", "lanczos")
 PRECISIONS = ("auto", "no", "bf16", "fp16")
 COCO_BACKENDS = ("pycocotools", "faster_coco_eval")
 MAX_SEED = 2048
+MAX_RESAMPLES = 10_000
 
 
 def check(config: RunConfig) -> None:
     """Raises `ConfigError` that names the full key of the first wrong value."""
+    places = {"output": config.output, "checkpoints": config.checkpoints, "task.root": config.task.root}
+    for key, place in places.items():
+        if place is not None and (not place or "\0" in place):
+            raise ConfigError(f"{key}: {place!r} is no path of a folder; name one")
     _known("task.name", config.task.name, TASKS)
     _known("task.dataset", config.task.dataset, DATASETS)
     _at_least("task.crop", config.task.crop, 1)
     # The crop of a smaller image would have black margins.
     _at_least("task.resize", config.task.resize, config.task.crop or 1)
+    if config.task.validation_fraction is not None and not 0 < config.task.validation_fraction < 1:
+        raise ConfigError(
+            f"task.validation_fraction: {config.task.validation_fraction} must lie between 0 and 1, such as 0.1"
+        )
     _one_of("task.interpolation", config.task.interpolation, INTERPOLATIONS)
     _check_teacher(config.teacher)
     _one_of("mixed_precision", config.mixed_precision, PRECISIONS)
     _one_of("evaluation.split", config.evaluation.split, ("train", "validation", "test"))
     _one_of("evaluation.server_precision", config.evaluation.server_precision, ("fp32", "bf16"))
     _at_least("evaluation.batch_size", config.evaluation.batch_size, 1)
+    _at_least("evaluation.batch_pixels", config.evaluation.batch_pixels, 1)
     _at_least("evaluation.samples", config.evaluation.samples, 1)
     _at_least("evaluation.latency_repeats", config.evaluation.latency_repeats, 0)
     _at_least("evaluation.threads", config.evaluation.threads, 1)
+    if not 0 <= config.evaluation.bootstrap <= MAX_RESAMPLES:
+        raise ConfigError(f"evaluation.bootstrap: {config.evaluation.bootstrap} is not in 0 ... {MAX_RESAMPLES}")
     if config.evaluation.export_int8 and not config.evaluation.export:
         raise ConfigError("evaluation.export_int8: what is quantized is an exported graph; add evaluation.export=true")
     _one_of("evaluation.coco_backend", config.evaluation.coco_backend, COCO_BACKENDS)
@@ -48,6 +60,19 @@ def check(config: RunConfig) -> None:
         _at_least(f"{name}.accumulation_steps", stage.accumulation_steps, 1)
         _above(f"{name}.learning_rate", stage.learning_rate, 0)
         _above(f"{name}.kd_temperature", stage.kd_temperature, 0)
+        if stage.prior_learning_rate is not None:
+            _above(f"{name}.prior_learning_rate", stage.prior_learning_rate, 0)
+        _above(f"{name}.gamma", stage.gamma, 0)
+        _at_least(f"{name}.weight_decay", stage.weight_decay, 0)
+        for field in ("kd_alpha", "label_smoothing", "momentum", "warmup"):
+            _share(f"{name}.{field}", getattr(stage, field))
+        if stage.nesterov and not stage.momentum:
+            raise ConfigError(f"{name}.nesterov: needs a momentum above 0; set {name}.momentum")
+        if not stage.losses and not stage.trainable:
+            raise ConfigError(
+                f"{name}: the experiment has no such stage; to add it, set {name}.trainable, {name}.losses and what "
+                "else it needs"
+            )
         if not stage.losses:
             raise ConfigError(f"{name}.losses: empty; name at least one loss")
         for loss in stage.losses:
@@ -89,7 +114,7 @@ def _one_of(key: str, value: str, known: Sequence[str]) -> None:
         raise ConfigError(f"{key}: unknown value '{value}'; {nearest(value, known)}")
 
 
-def _at_least(key: str, value: int | None, least: int) -> None:
+def _at_least(key: str, value: float | None, least: int) -> None:
     if value is not None and value < least:
         raise ConfigError(f"{key}: {value} is below the least value, {least}")
 
@@ -97,3 +122,8 @@ def _at_least(key: str, value: int | None, least: int) -> None:
 def _above(key: str, value: float, bound: float) -> None:
     if not value > bound:
         raise ConfigError(f"{key}: {value} must be above {bound}")
+
+
+def _share(key: str, value: float) -> None:
+    if not 0 <= value <= 1:
+        raise ConfigError(f"{key}: {value} is not in 0 ... 1")

@@ -1,27 +1,33 @@
-"""Composing configurations from YAML files and the command line, with the full key in every error.
+"""Composing configurations from YAML files and overrides, with the full key in every error.
 
 YAML files under `configs/` fill the groups; `key=value` overrides come last. What a method adds (`method.*`) is a
 dataclass in the method's own file, found through the registry.
 """
 
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import fields
-from functools import cache
+from dataclasses import fields, is_dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-import yaml
-from hydra import compose as hydra_compose
-from hydra import initialize_config_dir
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-
 from sc2bench.config.checks import check
-from sc2bench.config.curves import settle_curves
+from sc2bench.config.curves import settle_labels
+from sc2bench.config.fields import typed
+from sc2bench.config.files import (
+    FILE_GROUPS,
+    NO_RECIPE,
+    STAGES,
+    composed_files,
+    config_dir,
+    config_files,
+    config_places,
+    learns,
+)
+from sc2bench.config.milestones import rescale
+from sc2bench.config.overrides import Override, put, unquoted
+from sc2bench.config.reading import Plain, read_yaml
+from sc2bench.config.references import Verbatim, resolve
 from sc2bench.config.schemas import (
     CurveConfig,
     EvaluationConfig,
@@ -32,85 +38,139 @@ from sc2bench.config.schemas import (
     TaskConfig,
     TeacherConfig,
 )
+from sc2bench.config.unused import has_rate, ignored
 from sc2bench.errors import ConfigError, nearest
+from sc2bench.files import at_home
 from sc2bench.registry import METHODS
 from sc2bench.text import one_line
 
+__all__ = ["compose", "config_dir", "config_files", "from_resolved", "load_suite"]
+
 # Names of figures that a suite can't give to its own.
 _OWN_FIGURES = ("cost_accuracy", "rate_cost_accuracy", "link_latency", "predictions")
-# Groups whose choice is a file, as in `method=entropic_student`.
-FILE_GROUPS = ("task", "method", "recipe")
 
-
-@cache
-def config_dir() -> Path:
-    """The folder of the YAML files: inside an installed package, or at the top of a source tree."""
-    here = Path(__file__).resolve().parent.parent
-    for folder in (here / "configs", here.parent / "configs"):
-        if folder.is_dir():
-            return folder
-    raise ConfigError(f"the folder configs/ is missing beside {here}; install sc2bench again")
+# What experiments that this one builds on share with it: they lie where it does.
+_PLACES = ("output", "checkpoints")
+# That of run.yaml.
+_METHOD = "entropic_student"
 
 
 def compose(overrides: Sequence[str] = (), config_dirs: Sequence[str] = ()) -> RunConfig:
     """Composes one experiment from the YAML files and overrides, and checks it.
 
+    Where an override changes the epochs of a stage, milestones that were set before it move along; see `rescale`.
+
     Args:
-        overrides: `key=value`; `task=`, `method=` and `recipe=` choose files, all others set fields.
-        config_dirs: further folders to look for files in, laid out like `configs/`.
+        overrides: `key=value`; `task=`, `method=` and `recipe=` choose files, all others set fields. Texts, such as
+            paths, are taken as they stand. Those that are `Shared` pass over stages that the experiment does not have,
+            and over a rate where the method has none, and reach the stages of experiments that this one builds on.
+        config_dirs: further folders to look for files in, laid out like `configs/`; their files go before.
 
     Raises:
-        ConfigError: an unknown key, name or file, a wrong type or value; the sentence names the full key.
+        ConfigError: an unknown key, name or file, a wrong type or value, a setting without effect, or a method that
+            learns without a recipe for the task; the sentence names the full key.
     """
-    places = (config_dir(), *(Path(folder).resolve() for folder in config_dirs))
-    parsed = [_checked_override(text, places) for text in overrides]
-    # Hydra takes a good part of a second for the files, and a suite has hundreds of experiments with the same ones.
-    files = tuple(f"{key}={value}" for key, value in {k: v for k, v in parsed if k in FILE_GROUPS}.items())
-    composed = deepcopy(_composed_files(places, files))
-    try:
-        for key, value in parsed:
-            if key not in FILE_GROUPS:
-                OmegaConf.update(composed, key, value, force_add=True)
-        raw = OmegaConf.to_container(composed, resolve=True)
-    except (OmegaConfBaseException, yaml.YAMLError) as error:
-        raise ConfigError(f"the configuration can't be composed: {_sentence(error)}") from error
-    assert isinstance(raw, dict)
-    return from_resolved(_with_parts({str(key): value for key, value in raw.items()}, config_dirs))
+    return _composed([Override.of(text) for text in overrides], config_places(config_dirs), {})
 
 
-def _with_parts(raw: dict[str, Any], config_dirs: Sequence[str]) -> dict[str, Any]:
-    """Composes the experiments that `source` and `members` give as lists of overrides; they lie where this one does."""
+def _composed(overrides: Sequence[Override], places: tuple[Path, ...], given: dict[str, Any]) -> RunConfig:
+    chosen = {each.key: unquoted(each.text) for each in overrides if each.key in FILE_GROUPS}
+    tree = {"rate": None} | composed_files(chosen, places) | given
+    settings = [each for each in overrides if each.key not in FILE_GROUPS]
+    _apply(tree, settings)
+    tree = resolve(tree, "the configuration")
+    stages = [each for each in settings if each.shared and each.stage]
+    config = _expanded(from_resolved(_with_parts(tree, places, stages)))
+    for each in settings:
+        # A stage that is not there was taken out by another override, as in stage2=null.
+        passed_over = each.shared or each.stage not in (None, *config.stages)
+        reason = None if passed_over else ignored(config, each.key)
+        if reason is not None:
+            raise ConfigError(f"{each.key}: {reason}")
+    without_stages = chosen.get("recipe") == NO_RECIPE or any(each.key in STAGES for each in settings)
+    if without_stages and not config.stages and not config.parts and learns(chosen.get("method", _METHOD), places):
+        raise ConfigError(
+            f"stage1: null, so that `run` would measure random weights of '{config.method.name}', which learns; set "
+            "stage1.trainable, stage1.losses and what else it needs"
+        )
+    if config.rate is not None and not has_rate(config):
+        raise ConfigError(f"rate: {ignored(config, 'rate')}")
+    return config
+
+
+def _apply(tree: dict[str, Any], settings: Sequence[Override]) -> None:
+    """Sets the fields that overrides name, in order; those for all experiments only where they are of use."""
+    names = [each.text for each in settings if each.key == "method.name"]
+    method = tree.get("method")
+    if names and isinstance(method, dict):
+        method = method | {"name": unquoted(names[-1])}
+    schema = _method_schema(method)
+    has = {name for name in STAGES if tree.get(name) is not None}
+    has |= {each.stage for each in settings if each.stage and not each.shared}
+    assert method is not None
+    knob = METHODS[method["name"]].rate_knob is not None
+    for shared, group in groupby(settings, key=lambda each: each.shared):
+        level = [each for each in group if not shared or (each.stage in (None, *has) and (each.key != "rate" or knob))]
+        before = {name: deepcopy(tree.get(name)) for name in STAGES}
+        for each in level:
+            _set(tree, each, schema)
+        keys = {each.key for each in level}
+        for name in STAGES:
+            if f"{name}.epochs" in keys and f"{name}.milestones" not in keys and isinstance(tree.get(name), dict):
+                rescale(before[name], tree[name])
+
+
+def _set(tree: dict[str, Any], override: Override, method: type) -> None:
+    group, *path = override.key.split(".")
+    schemas = _schemas(method)
+    if group in schemas:
+        value = override.value(schemas[group], path) if path else override.value(None, [group])
+    else:
+        value = override.value(Settings, [group, *path])
+    put(tree, override.key, value)
+
+
+def _with_parts(raw: dict[str, Any], places: tuple[Path, ...], stages: Sequence[Override]) -> dict[str, Any]:
+    """Composes the experiments that `source` and `members` give as lists of overrides.
+
+    They lie where this one does, and have its seed, unless they name another.
+    """
+    given: dict[str, Any] = {name: Verbatim(raw[name]) for name in _PLACES if isinstance(raw.get(name), str)}
+    if "seed" in raw:
+        given["seed"] = raw["seed"]
 
     def part(key: str, overrides: Any) -> dict[str, Any]:
         if not isinstance(overrides, list) or not all(isinstance(text, str) for text in overrides):
             raise ConfigError(f"{key}: '{overrides}' is no list of overrides, such as [task=ilsvrc2012, rate=0.16]")
-        places = [f"{name}={raw[name]}" for name in ("output", "checkpoints") if name in raw]
         try:
-            return compose([*places, *overrides], config_dirs).resolved()
+            return _composed([*map(Override.of, overrides), *stages], places, given).resolved()
         except ConfigError as error:
             raise ConfigError(f"{key}: {error}") from error
 
+    members = raw.get("members") or []
+    if not isinstance(members, list):
+        raise ConfigError(f"members: '{members}' is no list of lists of overrides")
+    raw["members"] = [part(f"members[{i}]", member) for i, member in enumerate(members)]
     if raw.get("source") is not None:
         raw["source"] = part("source", raw["source"])
-    raw["members"] = [part(f"members[{i}]", member) for i, member in enumerate(raw.get("members") or [])]
     return raw
 
 
-@cache
-def _composed_files(places: tuple[Path, ...], files: tuple[str, ...]) -> DictConfig:
-    """What the chosen files say together, with their interpolations still open."""
-    search = ",".join(f"file://{place}" for place in places[1:])
-    try:
-        with initialize_config_dir(str(places[0]), version_base="1.3"):
-            composed = hydra_compose("run", [f"hydra.searchpath=[{search}]", *files])
-    except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
-        raise ConfigError(f"the configuration can't be composed: {_sentence(error)}") from error
-    OmegaConf.set_struct(composed, False)
-    return composed
+def _expanded(config: Any) -> Any:
+    """Lets a `~` at the start of a text, which is then a path, stand for the user's folder, as a shell does."""
+    for name in [f.name for f in fields(config)]:
+        value = getattr(config, name)
+        if isinstance(value, str):
+            setattr(config, name, at_home(value))
+        elif is_dataclass(value) and not isinstance(value, RunConfig):
+            _expanded(value)
+    return config
 
 
 def from_resolved(raw: dict[str, Any]) -> RunConfig:
     """Checks a configuration that is whole already, such as one stored with a record; raises `ConfigError`."""
+    if not isinstance(raw, dict):
+        raise ConfigError(f"'{raw}' is no configuration; it has no fields")
     config = _typed_run(raw)
     check(config)
     return config
@@ -122,38 +182,66 @@ def load_suite(name: str, config_dirs: Sequence[str] = ()) -> SuiteConfig:
     Raises:
         ConfigError: no such suite, a typo in it, or a suite without curves.
     """
-    path = Path(name)
+    path = Path(at_home(name))
     if path.suffix not in (".yaml", ".yml"):
         known = config_files("suite", config_dirs)
         if name not in known:
             raise ConfigError(f"unknown suite '{name}'; {nearest(name, known)}")
         path = known[name]
-    try:
-        raw = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
-    except (OSError, OmegaConfBaseException, ValueError) as error:
-        raise ConfigError(f"suite file {path} can't be read: {_sentence(error)}") from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"suite file {path} is not valid YAML: {_sentence(error)}") from error
-    if not isinstance(raw, dict) or not raw.get("curves"):
+    raw, _ = read_yaml(path)
+    if not isinstance(raw, dict) or not isinstance(raw.get("curves"), list) or not raw["curves"]:
         raise ConfigError(f"suite file {path} lists no curves; add at least one under 'curves:'")
-    raw = {str(key): value for key, value in raw.items()}
+    try:
+        return _typed_suite(raw, path)
+    except ConfigError as error:
+        raise ConfigError(f"suite file {path}: {error}") from error
+
+
+def _typed_suite(raw: dict[str, Any], path: Path) -> SuiteConfig:
+    raw = resolve(raw, "the suite")
     raw.setdefault("name", path.stem)
-    given = raw["curves"]
-    raw["curves"] = [_typed(CurveConfig, curve, f"curves[{i}]") for i, curve in enumerate(given)]
-    curves = raw.pop("curves")
-    suite = _typed(SuiteConfig, raw, "", extra=("curves",))
+    given = raw.pop("curves")
+    curves = [typed(CurveConfig, curve, f"curves[{i}]") for i, curve in enumerate(given)]
+    suite = typed(SuiteConfig, raw, "", extra=("curves",))
     suite.curves = curves
-    settle_curves(suite, given)
-    labels = [curve.label for curve in suite.curves]
-    for label in labels:
-        if labels.count(label) > 1:
-            raise ConfigError(f"suite '{suite.name}' has two curves with the label '{label}'; give each its own")
+    # Folders of results and jobs are named after it.
+    if (
+        not suite.name
+        or not suite.name.isprintable()
+        or suite.name.startswith(".")
+        or Path(suite.name).name != suite.name
+    ):
+        raise ConfigError(f"name: '{suite.name}' is no plain file name; use one such as 'my_suite'")
+    settle_labels(suite, given)
+    labels = [curve.label for curve in curves]
+    for i, curve in enumerate(curves):
+        if labels.count(curve.label) > 1:
+            raise ConfigError(f"suite '{suite.name}' has two curves with the label '{curve.label}'; give each its own")
+        if curve.rates is not None and not curve.rates:
+            raise ConfigError(f"curves[{i}].rates: empty; list at least one, or leave rates out ('{curve.label}')")
+        for j, rate in enumerate(curve.rates or []):
+            if rate in (curve.rates or [])[:j]:
+                raise ConfigError(f"curves[{i}].rates[{j}]: {rate:g} is there twice; leave one ('{curve.label}')")
+    suite.curves.sort(key=lambda curve: curve.order)
     if suite.anchor is not None and suite.anchor not in labels:
         raise ConfigError(
             f"anchor: suite '{suite.name}' has no curve '{suite.anchor}'; {nearest(suite.anchor, labels)}"
         )
     _check_figures(suite, labels)
+    for curve in curves:
+        _check_seeds(suite.name, curve)
     return suite
+
+
+def _check_seeds(suite: str, curve: CurveConfig) -> None:
+    if curve.seeds is None:
+        return
+    where = f"suite '{suite}', curve '{curve.label}': seeds"
+    if not curve.seeds:
+        raise ConfigError(f"{where}: no seed is listed; list some, such as [0, 1, 2], or leave seeds out")
+    for seed in curve.seeds:
+        if curve.seeds.count(seed) > 1:
+            raise ConfigError(f"{where}: {seed} stands there twice; list each seed once")
 
 
 def _check_figures(suite: SuiteConfig, labels: Sequence[str]) -> None:
@@ -171,67 +259,52 @@ def _check_figures(suite: SuiteConfig, labels: Sequence[str]) -> None:
                 )
 
 
-def config_files(group: str, config_dirs: Sequence[str] = ()) -> dict[str, Path]:
-    """The files of a group ("task", "method", "recipe", "suite") in `configs/` and in further folders, by name."""
-    places = [config_dir(), *(Path(folder) for folder in config_dirs)]
-    return {file.stem: file for place in places for file in (place / group).glob("*.yaml")}
-
-
-def _checked_override(text: str, places: Sequence[Path]) -> tuple[str, Any]:
-    """Checks the form of one override, and the file that it names; returns its key and its value."""
-    key, separator, value = text.partition("=")
-    key = key.lstrip("+~")
-    if not separator or not key:
-        raise ConfigError(f"'{text}' is not of the form key=value")
-    try:
-        parsed = OverridesParser.create().parse_override(f"++{key}={value}").value()
-    except HydraException as error:
-        raise ConfigError(f"{key}: the value '{value}' can't be parsed: {_sentence(error)}; quote it") from error
-    if key in FILE_GROUPS:
-        known = [file.stem for place in places for file in (place / key).glob("*.yaml")]
-        if value not in known:
-            raise ConfigError(f"{key}: unknown {key} '{value}'; {nearest(value, known)}")
-        return key, value
-    return key, parsed
-
-
 def _typed_run(raw: dict[str, Any]) -> RunConfig:
+    members = raw.get("members") or []
+    if not isinstance(members, list):
+        raise ConfigError(f"members: '{members}' is no list of experiments")
     parts = {
         "source": None if raw.get("source") is None else from_resolved(raw["source"]),
-        "members": [from_resolved(member) for member in raw.get("members") or []],
+        "members": [from_resolved(member) for member in members],
     }
-    raw = {key: value for key, value in raw.items() if key not in parts}
-    schemas = {
-        "task": TaskConfig,
-        "teacher": TeacherConfig,
-        "method": _method_schema(raw.get("method")),
-        "stage1": StageConfig,
-        "stage2": StageConfig,
-        "stage3": StageConfig,
-        "evaluation": EvaluationConfig,
-    }
-    scalars = {key: value for key, value in raw.items() if key not in schemas}
-    settings = _typed(Settings, scalars, "", extra=(*schemas, *parts))
+    schemas = _schemas(_method_schema(raw.get("method")))
+    scalars = {key: value for key, value in raw.items() if key not in (*schemas, *parts)}
+    settings = typed(Settings, scalars, "", extra=(*schemas, *parts))
     groups = {}
     for name, schema in schemas.items():
         if raw.get(name) is not None:
-            groups[name] = _typed_group(schema, json.dumps(_without_null_losses(raw[name])), name)
+            groups[name] = _typed_group(schema, _without_null_losses(raw[name]), name)
     return RunConfig(**vars(settings), **groups, **parts)  # type: ignore[arg-type]
 
 
-def _typed_group(schema: type, raw: str, name: str) -> Any:
-    return deepcopy(_typed_once(schema, raw, name))
+def _schemas(method: type) -> dict[str, type]:
+    stages = dict.fromkeys(STAGES, StageConfig)
+    return {"task": TaskConfig, "teacher": TeacherConfig, "method": method, **stages, "evaluation": EvaluationConfig}
 
 
-@cache
-def _typed_once(schema: type, raw: str, name: str) -> Any:
-    """Experiments of a suite differ in few groups; the JSON text of a group is its key."""
-    return _typed(schema, json.loads(raw), name)
+_typed_groups: dict[tuple[type, str, str], Any] = {}
+
+
+def _typed_group(schema: type, raw: Any, name: str) -> Any:
+    # Experiments of a suite differ in few groups.
+    key = schema, name, repr(_marked(raw))
+    if key not in _typed_groups:
+        _typed_groups[key] = typed(schema, raw, name)
+    return deepcopy(_typed_groups[key])
+
+
+def _marked(value: Any) -> Any:
+    """A tree whose representation tells texts with quotes from those without."""
+    if isinstance(value, dict):
+        return {key: _marked(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_marked(item) for item in value]
+    return (str(value),) if isinstance(value, Plain) else value
 
 
 def _method_schema(method: Any) -> type:
-    if not isinstance(method, dict) or "name" not in method:
-        raise ConfigError("no method is chosen; add method=NAME")
+    if not isinstance(method, dict) or not isinstance(method.get("name"), str):
+        raise ConfigError("method.name: no method is chosen; add method=NAME")
     try:
         return METHODS[method["name"]].config_class
     except ConfigError as error:
@@ -243,44 +316,3 @@ def _without_null_losses(group: Any) -> Any:
     if isinstance(group, dict) and isinstance(group.get("losses"), dict):
         return group | {"losses": {name: weight for name, weight in group["losses"].items() if weight is not None}}
     return group
-
-
-def _typed(schema: type, raw: Any, prefix: str, extra: Iterable[str] = ()) -> Any:
-    """Turns a dictionary into an instance of a dataclass, with the full key in every error.
-
-    Args:
-        schema: the dataclass.
-        raw: the dictionary.
-        prefix: what stands before the fields in a full key; empty at the top.
-        extra: further keys that are known but not filled here.
-    """
-
-    def full(key: str) -> str:
-        return f"{prefix}.{key}" if prefix else key
-
-    if not isinstance(raw, dict):
-        raise ConfigError(f"{prefix}: expected fields, got '{raw}'")
-    known = [f.name for f in fields(schema)]
-    for key in raw:
-        if key not in known:
-            raise ConfigError(
-                f"unknown key '{full(key)}'; {nearest(full(key), [full(name) for name in (*known, *extra)])}"
-            )
-    try:
-        merged = OmegaConf.merge(OmegaConf.structured(schema), raw)
-        missing = sorted(str(key) for key in OmegaConf.missing_keys(merged))
-        if missing:
-            raise ConfigError(f"{full(missing[0])}: no value is given")
-        return OmegaConf.to_object(merged)
-    except OmegaConfBaseException as error:
-        where = full(str(error.full_key)) if getattr(error, "full_key", None) else prefix
-        raise ConfigError(f"{where}: {_sentence(error)}") from error
-
-
-def _sentence(error: BaseException) -> str:
-    """What a library's error says, on one line."""
-    if isinstance(error, yaml.YAMLError):
-        return " ".join(str(error).split())
-    # OmegaConf and Hydra add lines about their own internals.
-    lines = str(error).strip().splitlines()
-    return lines[0].rstrip(".") if lines else type(error).__name__

@@ -11,8 +11,8 @@ from sc2bench.text import one_line
 _OPAQUE = 1.0
 
 
-def settle_curves(suite: SuiteConfig, raw: Sequence[Mapping[str, Any]]) -> None:
-    """Brings labels to one line, checks how curves are to be drawn, and puts the curves in their order.
+def settle_labels(suite: SuiteConfig, raw: Sequence[Mapping[str, Any]]) -> None:
+    """Brings labels to one line, and checks how curves are to be drawn.
 
     Args:
         suite: changed in place.
@@ -34,7 +34,6 @@ def settle_curves(suite: SuiteConfig, raw: Sequence[Mapping[str, Any]]) -> None:
         _check_marker(f"{key}.marker", curve.marker)
     suite.anchor = None if suite.anchor is None else one_line(suite.anchor)
     suite.figures = {name: [one_line(label) for label in labels] for name, labels in suite.figures.items()}
-    suite.curves.sort(key=lambda curve: curve.order)
 
 
 def _colour(key: str, value: str) -> str:

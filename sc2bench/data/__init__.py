@@ -1,5 +1,18 @@
 """Data sets and what is done to their samples before a model sees them."""
 
 from sc2bench.data.base import Batch, EpochSampler, ImageSet, ManyTargets, MemoryImages, augment, load_dataset
+from sc2bench.data.loading import PixelLimit, watching
+from sc2bench.data.parts import in_random_order
 
-__all__ = ["Batch", "EpochSampler", "ImageSet", "ManyTargets", "MemoryImages", "augment", "load_dataset"]
+__all__ = [
+    "Batch",
+    "EpochSampler",
+    "ImageSet",
+    "ManyTargets",
+    "MemoryImages",
+    "PixelLimit",
+    "augment",
+    "in_random_order",
+    "load_dataset",
+    "watching",
+]

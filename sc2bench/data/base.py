@@ -6,12 +6,16 @@ from dataclasses import astuple
 from functools import cache
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from sc2bench.config import TaskConfig
+from sc2bench.data.loading import PATIENCE_SECONDS, PixelLimit, bounded_batches, collate, default_workers
+from sc2bench.data.parts import part_of
 from sc2bench.errors import DataError
+from sc2bench.processes import Batches
 from sc2bench.registry import AUGMENTATIONS, DATASETS
 
 # Images and targets. Where all images are of one size and have one class each: uint8 (N, C, H, W) and int64 (N,).
@@ -24,10 +28,15 @@ class ImageSet(Dataset[Batch], ABC):
 
     Args:
         classes: names of the classes, in the order of their indices.
+        in_random_order: whether the samples are in random order, so that the first ones are a fair part.
     """
 
-    def __init__(self, classes: Sequence[str]):
+    # Whether fetching a batch reads files, so that other processes had better do it.
+    reads_files = False
+
+    def __init__(self, classes: Sequence[str], in_random_order: bool = False):
         self.classes = tuple(classes)
+        self.in_random_order = in_random_order
 
     @property
     @abstractmethod
@@ -42,8 +51,33 @@ class ImageSet(Dataset[Batch], ABC):
         """Fetches a whole batch at once; PyTorch's loader calls this where it exists."""
 
     @abstractmethod
-    def first(self, samples: int | None) -> "ImageSet":
-        """The first `samples` samples, or all for `None`."""
+    def subset(self, indices: np.ndarray) -> "ImageSet":
+        """The samples at `indices`, int64 (n,), sorted."""
+
+    @property
+    def strata(self) -> np.ndarray | None:
+        """Int64, (N,): the class of each sample, where each has one; a part has its share of each."""
+        return None
+
+    def part(self, samples: int | None) -> "ImageSet":
+        """A fixed part of `samples` samples that stands for the whole set, or all for `None` or if there are no more.
+
+        It has its share of each class, and is spread over all samples; of a set in random order it is the first ones.
+        A smaller part lies within a larger one.
+        """
+        if samples is None or samples >= len(self):
+            return self
+        if self.in_random_order:
+            return self.subset(np.arange(samples))
+        return self.subset(part_of(len(self), samples, self.strata))
+
+    def image_size(self, index: int) -> tuple[int, int]:
+        """(H, W) of one image; the image is read if they vary and nothing else says it."""
+        height, width = self.image_shape[1:]
+        if height:
+            return height, width
+        height, width = self[index][0].shape[-2:]
+        return height, width
 
     def __getitem__(self, index: int | slice) -> Batch:
         """One sample, or the batch of a slice."""
@@ -54,32 +88,46 @@ class ImageSet(Dataset[Batch], ABC):
         return images[0], targets[0]
 
     def sample(self, count: int) -> Any:
-        """The first `count` images as a batch; for sets of one size uint8 (N, C, H, W)."""
-        return self[:count][0]
+        """The images of a part as a batch; for sets of one size uint8 (N, C, H, W)."""
+        return self.part(count)[:][0]
 
     def in_training(self, sampler: "EpochSampler") -> "ImageSet":
         """What a training loader reads: this set, or one whose images vary with the sampler's seed and epoch."""
         return self
 
     def loader(
-        self, batch_size: int, *, sampler: "EpochSampler | None" = None, workers: int = 0
+        self,
+        batch_size: int,
+        *,
+        sampler: "EpochSampler | None" = None,
+        workers: int | None = 0,
+        limit: PixelLimit | None = None,
     ) -> "DataLoader[Batch]":
-        """Batches of images and targets.
+        """Batches of images and targets; `watching` is what to go through them in.
 
         Args:
             batch_size: samples in each.
             sampler: gives the order to train in, without a short last batch; `None`: all samples in their own order.
-            workers: processes that fetch; 0: this one.
+            workers: processes that fetch; 0: this one; `None`: as many as suit the machine, where files are read.
+            limit: the most pixels of a batch, which then may have fewer samples; for samples in their own order.
         """
         source = self if sampler is None else self.in_training(sampler)
+        order: dict[str, Any] = {"batch_size": batch_size, "sampler": sampler, "drop_last": sampler is not None}
+        count = -(-len(self) // batch_size)
+        if limit is not None and sampler is None:
+            sizes = (limit.scaled(self.image_size(index)) for index in range(len(self)))
+            batches = bounded_batches(sizes, batch_size, limit.pixels)
+            order, count = {"batch_sampler": Batches(batches)}, len(batches)
+        if workers is None:
+            workers = default_workers(count) if self.reads_files else 0
         return DataLoader(
             source,
-            batch_size,
-            sampler=sampler,
-            drop_last=sampler is not None,
+            **order,
             num_workers=workers,
-            collate_fn=_as_it_is,
-            pin_memory=torch.cuda.is_available(),
+            collate_fn=collate,
+            timeout=PATIENCE_SECONDS if workers else 0,
+            # The thread that pins what workers send can't be stopped while one of them dies in the middle of a batch.
+            pin_memory=torch.cuda.is_available() and not workers,
             # A worker that outlives an epoch never hears of the next one's number.
             persistent_workers=workers > 0 and source is self,
         )
@@ -92,10 +140,11 @@ class MemoryImages(ImageSet):
         images: uint8, (N, C, H, W).
         targets: int64, (N,), class indices.
         classes: names of the classes, in the order of their indices.
+        in_random_order: whether the samples are in random order.
     """
 
-    def __init__(self, images: Tensor, targets: Tensor, classes: Sequence[str]):
-        super().__init__(classes)
+    def __init__(self, images: Tensor, targets: Tensor, classes: Sequence[str], in_random_order: bool = False):
+        super().__init__(classes, in_random_order)
         self.images = images
         self.targets = targets
 
@@ -113,9 +162,16 @@ class MemoryImages(ImageSet):
         chosen = torch.as_tensor(indices, dtype=torch.int64)
         return self.images[chosen], self.targets[chosen]
 
-    def first(self, samples: int | None) -> "MemoryImages":
-        """The first `samples` samples, or all for `None`, without a copy."""
-        return MemoryImages(self.images[:samples], self.targets[:samples], self.classes)
+    @property
+    def strata(self) -> np.ndarray:
+        """The targets."""
+        return self.targets.numpy()
+
+    def subset(self, indices: np.ndarray) -> "MemoryImages":
+        """The samples at `indices`; without a copy, if they are the first ones."""
+        first = len(indices) == 0 or indices[-1] == len(indices) - 1
+        chosen = slice(len(indices)) if first else torch.from_numpy(indices)
+        return MemoryImages(self.images[chosen], self.targets[chosen], self.classes, self.in_random_order)
 
 
 class ManyTargets(ImageSet):
@@ -128,7 +184,8 @@ class ManyTargets(ImageSet):
     def __init__(self, parts: Mapping[str, ImageSet]):
         self.parts = dict(parts)
         self._first, *_ = self.parts.values()
-        super().__init__(self._first.classes)
+        super().__init__(self._first.classes, all(part.in_random_order for part in self.parts.values()))
+        self.reads_files = any(part.reads_files for part in self.parts.values())
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -145,9 +202,18 @@ class ManyTargets(ImageSet):
         columns = zip(*(targets for _, targets in batches.values()), strict=True)
         return images, [dict(zip(batches, column, strict=True)) for column in columns]
 
-    def first(self, samples: int | None) -> "ManyTargets":
-        """The first `samples` samples, or all for `None`."""
-        return ManyTargets({name: part.first(samples) for name, part in self.parts.items()})
+    @property
+    def strata(self) -> np.ndarray | None:
+        """Those of the first task."""
+        return self._first.strata
+
+    def image_size(self, index: int) -> tuple[int, int]:
+        """(H, W) of one image."""
+        return self._first.image_size(index)
+
+    def subset(self, indices: np.ndarray) -> "ManyTargets":
+        """The samples at `indices`, of all tasks."""
+        return ManyTargets({name: part.subset(indices) for name, part in self.parts.items()})
 
 
 class EpochSampler(Sampler[int]):
@@ -171,12 +237,8 @@ class EpochSampler(Sampler[int]):
         return iter(torch.randperm(self.count, generator=generator).tolist())
 
 
-def _as_it_is(batch: Any) -> Any:
-    return batch
-
-
 def load_dataset(config: TaskConfig, split: str, samples: int | None = None) -> ImageSet:
-    """Loads one split ("train", "validation" or "test") of the task's data set.
+    """Loads one split ("train", "validation" or "test") of the task's data set, or a part of it (`ImageSet.part`).
 
     Raises:
         ConfigError: a field of the task that this data set can't follow.
@@ -187,7 +249,7 @@ def load_dataset(config: TaskConfig, split: str, samples: int | None = None) -> 
         raise DataError(
             f"{config.dataset}/{split} has {len(dataset)} samples, but {samples} are asked for; ask for fewer"
         )
-    return dataset.first(samples)
+    return dataset.part(samples)
 
 
 @cache

@@ -1,9 +1,6 @@
 """COCO 2017 (Lin et al. 2014), and other data sets for object detection in its format."""
 
-import contextlib
-import io
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -12,23 +9,20 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from pycocotools.coco import COCO
 from torch import Tensor
 from torchvision.transforms import functional
 
 from sc2bench.config import TaskConfig
+from sc2bench.data.coco_entries import read_entries
 from sc2bench.data.decoding import ImageError, read_rgb
 from sc2bench.data.layout import check_folders, find_root, held_out, keeps_sizes
 from sc2bench.data.varied import MAX_SIDE, VariedImages
-from sc2bench.errors import DataError
 from sc2bench.registry import DATASETS
 
 VARIABLE = "SC2BENCH_COCO2017"
 BACKGROUND = "__background__"
 # Of each 100 training images the last one is for validation: 1,182 of the 118,287.
 VALIDATION_EVERY = 100
-# Ids are indices of classes here, so one stray id would make the list of classes, and every model, that long.
-MAX_CATEGORY = 9999
 
 
 @DATASETS.register("coco2017")
@@ -41,7 +35,7 @@ def coco2017(task: TaskConfig, split: str) -> VariedImages:
         task: its `root` holds `annotations/instances_{train,val}2017.json`, `train2017/` and `val2017/`; `None`: the
             folder that the environment variable `SC2BENCH_COCO2017` names.
         split: "train" (99 of each 100 images of `train2017`, without those that have nothing to learn from),
-            "validation" (the others, one at least) or "test" (`val2017`).
+            "validation" (the others; more of a small data set, see `held_out`) or "test" (`val2017`).
 
     Raises:
         ConfigError: the task asks for a size; detectors scale images themselves.
@@ -54,7 +48,7 @@ def coco2017(task: TaskConfig, split: str) -> VariedImages:
     annotations = root / "annotations" / f"instances_{part}.json"
     listing = read_listing(annotations)
     if split != "test":
-        chosen = held_out(len(listing), VALIDATION_EVERY, annotations)
+        chosen = held_out(task, len(listing), VALIDATION_EVERY, annotations)
         listing = listing.subset(chosen if split == "validation" else ~chosen)
     if split == "train":
         listing = listing.trainable()
@@ -154,9 +148,14 @@ class CocoSource:
             ImageError: the file is missing, damaged, too large, or of another size than is annotated.
         """
         path = self.path(index)
-        if not path.is_file():
-            raise ImageError(f"image {path}, which {self._annotations} lists, is missing; unpack the images again")
-        image = read_rgb(path, MAX_SIDE)
+        try:
+            image = read_rgb(path, MAX_SIDE)
+        except ImageError as error:
+            if isinstance(error.__cause__, FileNotFoundError):
+                raise ImageError(
+                    f"image {path}, which {self._annotations} lists, is missing; unpack the images again"
+                ) from error
+            raise
         width, height = self.listing.sizes[index]
         if image.size != (width, height):
             raise ImageError(
@@ -169,6 +168,11 @@ class CocoSource:
     def path(self, index: int) -> Path:
         """The file of one sample."""
         return self.folder / os.fsdecode(self.listing.names[index])
+
+    def image_size(self, index: int) -> tuple[int, int]:
+        """(H, W) of an image, as it is annotated."""
+        width, height = self.listing.sizes[index].tolist()
+        return height, width
 
 
 def present_boxes(
@@ -193,51 +197,22 @@ def present_boxes(
 def read_listing(annotations: Path) -> CocoListing:
     """Reads an annotation file; once a process, for that takes COCO's training set half a minute.
 
-    Boxes that have nothing in common with their image are dropped.
-
     Raises:
-        DataError: the file is missing or damaged, or names an image or a category that it does not list.
+        DataError: the file is missing or damaged, or has an entry that is not as the format says; see `coco_entries`.
     """
-    with contextlib.redirect_stdout(io.StringIO()):
-        coco = _parsed(annotations)
-    try:
-        return _listing(coco, annotations)
-    except KeyError as error:
-        raise DataError(f"annotation file {annotations} is damaged: an entry has no {error}; replace it") from error
-    except (TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise DataError(f"annotation file {annotations} is damaged: {error}; replace it") from error
-
-
-def _parsed(annotations: Path) -> COCO:
-    try:
-        return COCO(str(annotations))
-    except OSError as error:
-        raise DataError(f"annotation file {annotations} can't be read: {error.strerror}; unpack it there") from error
-    except (ValueError, AssertionError, KeyError, TypeError, RecursionError) as error:
-        reason = " ".join(str(error).split())
-        raise DataError(f"annotation file {annotations} is damaged: {reason}; replace it") from error
-
-
-def _listing(coco: COCO, annotations: Path) -> CocoListing:
-    if not coco.imgs:
-        raise DataError(f"annotation file {annotations} lists no images; replace it")
-    images = [coco.imgs[key] for key in sorted(coco.imgs)]
-    image_ids = np.array([image["id"] for image in images], np.int64)
-    sizes = np.array([(image["width"], image["height"]) for image in images], np.int64).reshape(-1, 2)
-    places = {image_id: place for place, image_id in enumerate(image_ids.tolist())}
-    for key, annotation in coco.anns.items():
-        _check_known(annotations, f"annotation {key} names image", annotation["image_id"], places)
-        _check_known(annotations, f"annotation {key} names category", annotation["category_id"], coco.cats)
-    listed = sorted(coco.anns.values(), key=lambda annotation: places[annotation["image_id"]])
+    content = read_entries(annotations)
+    images = sorted(content.images, key=lambda image: image["id"])
+    places = {image["id"]: place for place, image in enumerate(images)}
+    listed = sorted(content.annotations, key=lambda annotation: places[annotation["image_id"]])
     owners = np.array([places[annotation["image_id"]] for annotation in listed], np.int64)
-    objects = _objects(listed)
-    if not np.isfinite(objects.boxes).all():
-        raise ValueError("a box is not finite")
-    low, high, edge = objects.boxes[:, :2], objects.boxes[:, 2:], sizes[owners]
-    outside = (((low < 0) & (high <= 0)) | ((high > edge) & (low >= edge))).any(axis=1)
-    names = np.array([os.fsencode(image["file_name"]) for image in images])
-    spans = _spans(owners[~outside], len(images))
-    return CocoListing(_classes(coco.cats, annotations), names, image_ids, sizes, spans, objects[~outside])
+    return CocoListing(
+        _classes(content.categories),
+        np.array([os.fsencode(image["file_name"]) for image in images]),
+        np.array([image["id"] for image in images], np.int64),
+        np.array([(image["width"], image["height"]) for image in images], np.int64).reshape(-1, 2),
+        _spans(owners, len(images)),
+        _objects(listed),
+    )
 
 
 def _objects(listed: list[dict[str, Any]]) -> Objects:
@@ -252,20 +227,9 @@ def _objects(listed: list[dict[str, Any]]) -> Objects:
     )
 
 
-def _classes(categories: Mapping[int, dict[str, Any]], annotations: Path) -> tuple[str, ...]:
-    for key, category in categories.items():
-        if not 1 <= key <= MAX_CATEGORY:
-            raise DataError(
-                f"annotation file {annotations} has category '{category['name']}' with id {key}; ids are class indices "
-                f"here, so use 1 ... {MAX_CATEGORY} (0 is the background)"
-            )
-    names = {0: BACKGROUND} | {key: category["name"] for key, category in categories.items()}
+def _classes(categories: list[dict[str, Any]]) -> tuple[str, ...]:
+    names = {0: BACKGROUND} | {category["id"]: category["name"] for category in categories}
     return tuple(names.get(index, "N/A") for index in range(max(names) + 1))
-
-
-def _check_known(annotations: Path, what: str, key: Any, known: Mapping[Any, Any]) -> None:
-    if key not in known:
-        raise DataError(f"annotation file {annotations}: {what} {key}, which is not listed; replace the file")
 
 
 def _clamped(boxes: np.ndarray, sizes: np.ndarray) -> np.ndarray:

@@ -1,16 +1,20 @@
 """Fashion-MNIST (Xiao, Rasul and Vollgraf 2017): 28x28 grey images of garments in ten classes, in IDX files."""
 
 import gzip
+import hashlib
+import math
 import os
 import zlib
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
 
 from sc2bench.config import TaskConfig
 from sc2bench.data.base import MemoryImages
-from sc2bench.data.layout import keeps_sizes
+from sc2bench.data.layout import held_out, is_folder, keeps_sizes
+from sc2bench.data.parts import in_random_order
 from sc2bench.errors import DataError
 from sc2bench.registry import DATASETS
 
@@ -21,16 +25,21 @@ REMEDY = f"install Debian's dataset-fashion-mnist, set {VARIABLE} or give task.r
 CLASSES = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
 # Of each 12 training samples the last one is for validation: 5,000 of the 60,000.
 VALIDATION_EVERY = 12
+# BLAKE2b of the published labels, which are in random order; files of another data set may be sorted.
+_PUBLISHED = ("5a94272eea281cb1", "91602d8c52e4381e")
+_PIECE = 1 << 20
 
 
 @DATASETS.register("fashion_mnist")
+@in_random_order
 def fashion_mnist(task: TaskConfig, split: str) -> MemoryImages:
     """Loads a split of Fashion-MNIST.
 
     Args:
         task: its `root` is the folder of the four IDX files, gzipped or not; `None`: the folder that the environment
             variable `SC2BENCH_FASHION_MNIST` names, else the Debian package's, else torchvision's download.
-        split: "train" (55,000), "validation" (5,000 of the published training set) or "test" (10,000).
+        split: "train" (55,000), "validation" (5,000 of the published training set) or "test" (10,000). Other files in
+            the same format may hold out a share of their own; see `held_out`.
 
     Raises:
         ConfigError: the task asks for another size.
@@ -43,18 +52,20 @@ def fashion_mnist(task: TaskConfig, split: str) -> MemoryImages:
     labels = _read_idx(folder / f"{prefix}-labels-idx1-ubyte", dimensions=1)
     if len(images) != len(labels) or images.shape[1:] != (28, 28) or labels.max(initial=0) >= len(CLASSES):
         raise DataError(f"{folder}: {prefix} images {images.shape} and labels {labels.shape} don't fit; {REMEDY}")
+    shuffled = hashlib.blake2b(labels.tobytes(), digest_size=8).hexdigest() in _PUBLISHED
+    targets = labels.astype(np.int64)
     if split != "test":
-        held_out = np.arange(len(images)) % VALIDATION_EVERY == VALIDATION_EVERY - 1
-        kept = held_out if split == "validation" else ~held_out
-        images, labels = images[kept], labels[kept]
-    return MemoryImages(torch.from_numpy(images.copy())[:, None], torch.from_numpy(labels.astype(np.int64)), CLASSES)
+        chosen = held_out(task, len(images), VALIDATION_EVERY, folder, targets)
+        kept = chosen if split == "validation" else ~chosen
+        images, targets = images[kept], targets[kept]
+    return MemoryImages(torch.from_numpy(images.copy())[:, None], torch.from_numpy(targets), CLASSES, shuffled)
 
 
 def _folder(root: str | None) -> Path:
     named = root or os.environ.get(VARIABLE)
     if named:
         folder = Path(named).expanduser()
-        if not folder.is_dir():
+        if not is_folder(folder):
             raise DataError(f"Fashion-MNIST folder {folder} does not exist; {REMEDY}")
         return folder
     if SYSTEM_FOLDER.is_dir():
@@ -75,20 +86,31 @@ def _download() -> Path:
 def _read_idx(path: Path, dimensions: int) -> np.ndarray:
     """Reads an IDX file of unsigned bytes, `path` or `path` with `.gz`."""
     packed = path.with_name(path.name + ".gz")
-    file = path if path.is_file() else packed
+    file = packed
     try:
-        data = file.read_bytes()
-        data = gzip.decompress(data) if file is packed else data
+        file = path if path.is_file() else packed
+        with gzip.open(file) if file is packed else file.open("rb") as stream:
+            return _idx(stream, file, dimensions)
     except FileNotFoundError:
         raise DataError(f"{path} (or {packed.name}) is missing; {REMEDY}") from None
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{file} is damaged: {error}; {REMEDY}") from error
+
+
+def _idx(stream: BinaryIO | gzip.GzipFile, file: Path, dimensions: int) -> np.ndarray:
     header = 4 + 4 * dimensions
+    data = stream.read(header)
     # Magic number: two zero bytes, 8 for unsigned bytes, the number of dimensions.
     if len(data) < header or data[:4] != bytes((0, 0, 8, dimensions)):
         raise DataError(f"{file} is not an IDX file of {dimensions}-dimensional bytes; {REMEDY}")
     shape = tuple(int(size) for size in np.frombuffer(data, ">u4", dimensions, offset=4))
-    expected = int(np.prod(shape, dtype=np.int64))
-    if len(data) - header != expected:
-        raise DataError(f"{file} is damaged: {len(data) - header} bytes of data where {expected} belong; {REMEDY}")
-    return np.frombuffer(data, np.uint8, offset=header).reshape(shape)
+    expected = math.prod(shape)
+    # Piece by piece, for neither what the header says nor what a packed file unpacks to need be there to be had.
+    pieces, found = [], 0
+    while found <= expected and (piece := stream.read(min(_PIECE, expected + 1 - found))):
+        pieces.append(piece)
+        found += len(piece)
+    if found != expected:
+        amount = f"{found} bytes" if found < expected else "more bytes"
+        raise DataError(f"{file} is damaged: {amount} of data where {expected} belong; {REMEDY}")
+    return np.frombuffer(b"".join(pieces), np.uint8).reshape(shape)

@@ -1,6 +1,7 @@
 """Image files in class folders: `folder/<class>/<image>`, read when they are needed."""
 
 import os
+import stat
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from sc2bench.data.base import Batch, EpochSampler, ImageSet
 from sc2bench.data.crops import Crops
-from sc2bench.data.decoding import EXTENSIONS, read_rgb
+from sc2bench.data.decoding import EXTENSIONS, OTHER_EXTENSIONS, read_rgb
 from sc2bench.errors import DataError
 
 
@@ -50,6 +51,8 @@ class FolderImages(ImageSet):
         crops: cuts the squares.
     """
 
+    reads_files = True
+
     def __init__(self, folder: Path, classes: Sequence[str], listing: Listing, crops: Crops):
         super().__init__(classes)
         self.folder = folder
@@ -72,10 +75,15 @@ class FolderImages(ImageSet):
             images[place] = self._image(index)
         return images, torch.from_numpy(self.listing.targets[list(indices)])
 
-    def first(self, samples: int | None) -> "FolderImages":
-        """The first `samples` samples, or all for `None`; no file is read."""
+    @property
+    def strata(self) -> np.ndarray:
+        """The class indices."""
+        return self.listing.targets
+
+    def subset(self, indices: np.ndarray) -> "FolderImages":
+        """The samples at `indices`; no file is read."""
         part = copy(self)
-        part.listing = self.listing[slice(samples)]
+        part.listing = self.listing[indices]
         return part
 
     def in_training(self, sampler: EpochSampler) -> "FolderImages":
@@ -89,7 +97,8 @@ class FolderImages(ImageSet):
         return self.folder / self.classes[self.listing.targets[index]] / os.fsdecode(self.listing.names[index])
 
     def _image(self, index: int) -> Tensor:
-        image = read_rgb(self.path(index))
+        # A random crop is cut out before it is resized.
+        image = read_rgb(self.path(index), shorter=None if self._sampler else self._crops.resize)
         if self._sampler is None:
             return self._crops.central(image)
         return self._crops.random(image, (self._sampler.seed, self._sampler.epoch, index))
@@ -99,13 +108,14 @@ def class_names(folder: Path) -> tuple[str, ...]:
     """The names of a folder's class folders, sorted.
 
     Raises:
-        DataError: the folder is missing or unreadable, has no class folders, or has images beside them.
+        DataError: the folder is missing or unreadable, has no class folders, has images beside them, or has an entry
+            that can't be told, such as a link to what is not there.
     """
     names = []
     for entry in _entries(folder, "; it must hold one folder of images a class"):
         if entry.name.startswith("."):
             continue
-        if entry.is_dir():
+        if _leads_to_folder(entry):
             names.append(entry.name)
         elif entry.name.lower().endswith(EXTENSIONS):
             raise DataError(
@@ -124,13 +134,26 @@ def list_images(folder: Path, classes: tuple[str, ...]) -> Listing:
     What is no image by its extension, and hidden files, are passed over.
 
     Raises:
-        DataError: a class folder is missing or has no image.
+        DataError: a class folder is missing or has no image, or holds what would be missed: folders, images of other
+            kinds, or links to what is not there.
     """
     names: list[bytes] = []
     counts = []
     for name in classes:
-        entries = _entries(folder / name, "")
-        files = [e.name for e in entries if e.name.lower().endswith(EXTENSIONS) and not e.name.startswith(".")]
+        entries = [entry for entry in _entries(folder / name, "") if not entry.name.startswith(".")]
+        for entry in entries:
+            # What kind an entry is, the folder says; only of links it has to be looked up.
+            if not entry.is_file(follow_symlinks=False) and _leads_to_folder(entry):
+                raise DataError(
+                    f"class folder {folder / name} holds a folder, {entry.name}, whose images would be missed; move "
+                    "them up, or remove it"
+                )
+            if entry.name.lower().endswith(OTHER_EXTENSIONS):
+                raise DataError(
+                    f"image {entry.path} is of a kind that is not read ({', '.join(EXTENSIONS)} are); convert it, or "
+                    "remove it"
+                )
+        files = [entry.name for entry in entries if entry.name.lower().endswith(EXTENSIONS)]
         if not files:
             raise DataError(
                 f"class folder {folder / name} has no image ({', '.join(EXTENSIONS)}); fill it, or remove the class"
@@ -138,6 +161,22 @@ def list_images(folder: Path, classes: tuple[str, ...]) -> Listing:
         names += map(os.fsencode, sorted(files))
         counts.append(len(files))
     return Listing(np.array(names), np.repeat(np.arange(len(classes), dtype=np.int64), counts))
+
+
+def _leads_to_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a folder or a link to one; raises `DataError` if it is neither that nor a file."""
+    try:
+        if entry.is_dir():
+            return True
+        kind = entry.stat().st_mode
+    except OSError as error:
+        what = f"leads to {Path(entry).readlink()}, which" if entry.is_symlink() else "which"
+        raise DataError(
+            f"entry {entry.path} {what} can't be reached: {error.strerror}; mount or mend it, or remove the entry"
+        ) from error
+    if not stat.S_ISREG(kind):
+        raise DataError(f"entry {entry.path} is neither a file nor a folder; remove it")
+    return False
 
 
 def _entries(folder: Path, hint: str) -> list[os.DirEntry[str]]:

@@ -23,7 +23,8 @@ def ilsvrc2012(task: TaskConfig, split: str) -> FolderImages:
     Args:
         task: its `root` holds `train/<class>/*.JPEG` and `val/<class>/*.JPEG`; `None`: the folder that the environment
             variable `SC2BENCH_ILSVRC2012` names. `resize` and `crop` are 256 and 224 unless given.
-        split: "train" (99 of each 100 images of `train`), "validation" (the others, one at least) or "test" (`val`).
+        split: "train" (99 of each 100 images of `train`), "validation" (the others; more of a small data set, see
+            `held_out`) or "test" (`val`).
 
     Raises:
         ConfigError: `crop` exceeds `resize`.
@@ -38,7 +39,7 @@ def ilsvrc2012(task: TaskConfig, split: str) -> FolderImages:
         _check_same(root, classes, class_names(root / "val"))
         return FolderImages(root / "val", classes, list_images(root / "val", classes), crops)
     listing = list_images(root / "train", classes)
-    chosen = held_out(len(listing), VALIDATION_EVERY, root / "train")
+    chosen = held_out(task, len(listing), VALIDATION_EVERY, root / "train", listing.targets)
     return FolderImages(root / "train", classes, listing[chosen if split == "validation" else ~chosen], crops)
 
 

@@ -1,5 +1,6 @@
 """What data sets of files have in common: a root folder, sizes that they keep, samples that they hold out."""
 
+import math
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -7,7 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from sc2bench.config import TaskConfig
+from sc2bench.data.parts import part_of
 from sc2bench.errors import ConfigError, DataError
+
+# A data set too small for its own share of validation images holds out so many, or this share, if that is less.
+FEWEST_VALIDATION = 50
+LARGEST_SHARE = 0.2
 
 
 def named_root(task: TaskConfig, variable: str) -> Path | None:
@@ -38,10 +44,18 @@ def find_root(task: TaskConfig, variable: str, contents: str) -> Path:
 def check_folders(task: TaskConfig, variable: str, folders: Iterable[Path]) -> None:
     """Raises `DataError` that names the first folder that does not exist."""
     for folder in folders:
-        if not folder.is_dir():
+        if not is_folder(folder):
             raise DataError(
                 f"{task.dataset}: folder {folder} does not exist; mend task.root or {variable}, or unpack it"
             )
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a folder is there; raises `DataError` where that can't be told, for want of rights or of a sound name."""
+    try:
+        return path.is_dir()
+    except OSError as error:
+        raise DataError(f"folder {path} can't be reached: {error.strerror}; mend its name, place or rights") from error
 
 
 def keeps_sizes(task: TaskConfig, reason: str) -> None:
@@ -51,13 +65,19 @@ def keeps_sizes(task: TaskConfig, reason: str) -> None:
             raise ConfigError(f"task.{field}: {reason}; leave task.{field} out")
 
 
-def held_out(count: int, every: int, source: Path) -> np.ndarray:
-    """Which samples of a training set are for validation: the last one of each `every`, and one at least.
+def held_out(task: TaskConfig, count: int, every: int, source: Path, classes: np.ndarray | None = None) -> np.ndarray:
+    """Which samples of a training set are for validation.
+
+    The last one of each `every`, if those are fifty or more and have all classes. Else as many, or the share that
+    the task names, are spread over all samples, or over those of each class. Where it can be, validation has one of
+    each class, and training always has.
 
     Args:
+        task: its `validation_fraction` may name the share.
         count: number of samples.
-        every: one of so many is held out.
+        every: one of so many is held out of a large data set.
         source: names the training set in errors.
+        classes: int64, (count,), the class of each sample; `None`: samples have none.
 
     Returns:
         bool, (count,).
@@ -68,7 +88,22 @@ def held_out(count: int, every: int, source: Path) -> np.ndarray:
     if count < 2:
         number = "one image" if count else "no image"
         raise DataError(f"{source} has {number}, but training and validation need one each; add images")
+    share = task.validation_fraction
     chosen = np.arange(count) % every == every - 1
+    strata = np.zeros(count, np.int64) if classes is None else classes
+    present = np.unique(strata)
+    if share is None and chosen.sum() >= FEWEST_VALIDATION and len(np.unique(strata[chosen])) == len(present):
+        return chosen
+    wanted = max(count // every, min(FEWEST_VALIDATION, int(LARGEST_SHARE * count)))
+    wanted = wanted if share is None else math.floor(share * count + 0.5)
+    chosen[:] = False
+    chosen[part_of(count, min(max(wanted, 1), count - 1), classes)] = True
+    for label in present if len(present) > 1 else ():
+        own = np.flatnonzero(strata == label)
+        if len(own) > 1 and not chosen[own].any():
+            chosen[own[-1]] = True
+        elif chosen[own].all():
+            chosen[own[0]] = False
     if not chosen.any():
         chosen[-1] = True
     return chosen

@@ -30,6 +30,7 @@ from sc2bench.data.composing import Scene, compose_scene
 from sc2bench.data.fashion_mnist import CACHE_FOLDER, fashion_mnist
 from sc2bench.data.fashion_mnist import CLASSES as GARMENTS
 from sc2bench.data.layout import keeps_sizes, named_root
+from sc2bench.data.parts import in_random_order
 from sc2bench.data.varied import Presentation, Remembered, VariedImages
 from sc2bench.data.voc import MaskPresentation, VocSource, palette, read_names
 from sc2bench.errors import ConfigError, DataError
@@ -45,6 +46,7 @@ _ABOUT = "scenes.json"
 
 
 @DATASETS.register("scenes")
+@in_random_order
 def scenes(task: TaskConfig, split: str) -> ImageSet:
     """Opens a split of the scenes, which are made when they are first needed.
 
@@ -63,6 +65,8 @@ def scenes(task: TaskConfig, split: str) -> ImageSet:
         OutputError: the folder can't be written.
     """
     keeps_sizes(task, "scenes are used in their own sizes")
+    if task.validation_fraction is not None:
+        raise ConfigError("task.validation_fraction: scenes have a validation split of their own; leave it out")
     if task.name == "multi_task":
         tasks = (*_PRESENTATIONS, "semantic_segmentation")
         return ManyTargets({name: scenes(replace(task, name=name), split) for name in tasks})
@@ -70,7 +74,7 @@ def scenes(task: TaskConfig, split: str) -> ImageSet:
         folder = _ready(task)
         names = read_names(folder / "ImageSets" / "Segmentation" / f"{split}.txt")
         voc = VocSource(folder / "images", ".png", folder / "SegmentationClass", names, len(CLASSES))
-        return VariedImages(CLASSES, Remembered(voc), MaskPresentation())
+        return VariedImages(CLASSES, Remembered(voc), MaskPresentation(), in_random_order=True)
     if task.name not in _PRESENTATIONS:
         known = ", ".join((*_PRESENTATIONS, "semantic_segmentation", "multi_task"))
         raise ConfigError(f"task.name: scenes have no targets for '{task.name}'; known: {known}")
@@ -78,7 +82,7 @@ def scenes(task: TaskConfig, split: str) -> ImageSet:
     folder = _ready(task)
     annotations = folder / "annotations" / f"instances_{split}.json"
     coco = CocoSource(folder / "images", read_listing(annotations), annotations)
-    return VariedImages(classes, Remembered(coco), present)
+    return VariedImages(classes, Remembered(coco), present, in_random_order=True)
 
 
 def make_scenes(
@@ -135,7 +139,13 @@ _PRESENTATIONS: dict[str, tuple[tuple[str, ...], Presentation]] = {
 def _ready(task: TaskConfig) -> Path:
     """The folder of the scenes, made if need be."""
     folder = named_root(task, VARIABLE) or CACHE_FOLDER / f"scenes-{_digest()}"
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+    try:
+        wanted = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
+    except OSError as error:
+        raise DataError(
+            f"folder {folder} can't be reached: {error.strerror}; mend its name, place or rights"
+        ) from error
+    if wanted:
         make_scenes(folder)
     try:
         version = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))["version"]

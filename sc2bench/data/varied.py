@@ -15,7 +15,11 @@ MAX_SIDE = 8192
 
 
 class Source(Protocol):
-    """Samples as they lie in files: an RGB image and its annotation."""
+    """Samples as they lie in files: an RGB image and its annotation.
+
+    One that knows how large an image is before it is decoded says so with `image_size(index)`, (H, W). A presentation
+    that makes another size of it has an `image_size`, too, of the size as it was.
+    """
 
     def __len__(self) -> int: ...
 
@@ -39,14 +43,18 @@ class VariedImages(ImageSet):
         classes: names of the classes, in the order of their indices.
         source: the samples.
         present: makes tensors of them.
+        in_random_order: whether the samples are in random order.
     """
 
-    def __init__(self, classes: Sequence[str], source: Source, present: Presentation):
-        super().__init__(classes)
+    def __init__(self, classes: Sequence[str], source: Source, present: Presentation, in_random_order: bool = False):
+        super().__init__(classes, in_random_order)
         self.source = source
         self._present = present
-        self._count = len(source)
+        # Of the samples the places in the source.
+        self._places = np.arange(len(source))
         self._sampler: EpochSampler | None = None
+        # Workers would each decode and keep their own.
+        self.reads_files = not isinstance(source, Remembered)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -54,17 +62,24 @@ class VariedImages(ImageSet):
         return 3, 0, 0
 
     def __len__(self) -> int:
-        return self._count
+        return len(self._places)
 
     def __getitems__(self, indices: Sequence[int]) -> Batch:
         """Reads files; raises `ImageError` that names a damaged one."""
         samples = [self._sample(index) for index in indices]
         return [image for image, _ in samples], [target for _, target in samples]
 
-    def first(self, samples: int | None) -> "VariedImages":
-        """The first `samples` samples, or all for `None`; no file is read."""
+    def image_size(self, index: int) -> tuple[int, int]:
+        """(H, W) of one image as it is presented outside of training; decoded only if the source can't tell."""
+        if not hasattr(self.source, "image_size"):
+            return super().image_size(index)
+        size = self.source.image_size(int(self._places[index]))
+        return self._present.image_size(size) if hasattr(self._present, "image_size") else size
+
+    def subset(self, indices: np.ndarray) -> "VariedImages":
+        """The samples at `indices`; no file is read."""
         part = copy(self)
-        part._count = len(range(self._count)[:samples])
+        part._places = self._places[indices]
         return part
 
     def in_training(self, sampler: EpochSampler) -> "VariedImages":
@@ -76,7 +91,7 @@ class VariedImages(ImageSet):
     def _sample(self, index: int) -> tuple[Tensor, Any]:
         sampler = self._sampler
         random = None if sampler is None else np.random.default_rng((sampler.seed, sampler.epoch, index))
-        return self._present(*self.source[index], random)
+        return self._present(*self.source[int(self._places[index])], random)
 
 
 class Remembered:

@@ -11,8 +11,8 @@ from torch import Tensor
 from torchvision.transforms import InterpolationMode, functional
 
 from sc2bench.config import TaskConfig
-from sc2bench.data.decoding import ImageError, read_indices, read_rgb
-from sc2bench.data.layout import check_folders, find_root, held_out
+from sc2bench.data.decoding import ImageError, read_indices, read_rgb, read_size
+from sc2bench.data.layout import check_folders, find_root, held_out, is_folder
 from sc2bench.data.varied import MAX_SIDE, VariedImages
 from sc2bench.errors import DataError
 from sc2bench.registry import DATASETS
@@ -57,7 +57,8 @@ def pascal_voc2012(task: TaskConfig, split: str) -> VariedImages:
         task: its `root` holds `JPEGImages/`, `SegmentationClass/` and `ImageSets/Segmentation/{train,val}.txt`, or
             `VOCdevkit/VOC2012/` with them; `None`: the folder that the environment variable `SC2BENCH_VOC2012` names.
             The shorter side of image and mask is resized to `resize`; `crop` is for training only.
-        split: "train" (11 of each 12 images of `train.txt`), "validation" (the others) or "test" (`val.txt`).
+        split: "train" (11 of each 12 images of `train.txt`), "validation" (the others; more of a small data set, see
+            `held_out`) or "test" (`val.txt`).
 
     Raises:
         DataError: a folder or list is missing or empty.
@@ -68,21 +69,37 @@ def pascal_voc2012(task: TaskConfig, split: str) -> VariedImages:
     listed = lists / ("val.txt" if split == "test" else "train.txt")
     names = read_names(listed)
     if split != "test":
-        chosen = held_out(len(names), VALIDATION_EVERY, listed)
+        chosen = held_out(task, len(names), VALIDATION_EVERY, listed)
         names = names[chosen if split == "validation" else ~chosen]
-    source = VocSource(images, ".jpg", masks, names, len(CLASSES))
+    largest = None if task.resize is None else int(SCALES[1] * task.resize)
+    source = VocSource(images, ".jpg", masks, names, len(CLASSES), largest)
     return VariedImages(CLASSES, source, MaskPresentation(task.resize, task.crop, SCALES, task.interpolation))
 
 
 def read_names(path: Path) -> np.ndarray:
-    """The names of samples in a list, one a line; bytes, (N,); raises `DataError`."""
+    """The names of samples in a list, one a line, with what spaces they have inside; bytes, (N,).
+
+    Raises:
+        DataError: the list is missing or empty, names a sample twice, or is no text.
+    """
     try:
-        names = path.read_bytes().split()
+        lines = path.read_bytes().replace(b"\r\n", b"\n").split(b"\n")
     except OSError as error:
         raise DataError(f"list {path} can't be read: {error.strerror}; unpack it there") from error
-    if not names:
+    seen: dict[bytes, int] = {}
+    for number, line in enumerate(lines, 1):
+        name = line.strip()
+        if b"\0" in name:
+            raise DataError(f"list {path} has a zero byte in line {number}, so it is no list of names; replace it")
+        if name in seen:
+            raise DataError(
+                f"list {path} names {os.fsdecode(name)} in line {number} as in line {seen[name]}; remove one of them"
+            )
+        if name:
+            seen[name] = number
+    if not seen:
         raise DataError(f"list {path} is empty; it must name one image a line")
-    return np.array(names)
+    return np.array(list(seen))
 
 
 def palette() -> list[int]:
@@ -101,14 +118,18 @@ class VocSource:
         masks: folder of the masks, PNG files whose pixels are class indices.
         names: bytes, (N,), without suffixes.
         classes: number of classes; other values than theirs and 255 are refused.
+        shorter: pixels that the shorter side is resized to at the most; `None`: images stay as they are.
     """
 
-    def __init__(self, images: Path, suffix: str, masks: Path, names: np.ndarray, classes: int):
+    def __init__(
+        self, images: Path, suffix: str, masks: Path, names: np.ndarray, classes: int, shorter: int | None = None
+    ):
         self.images = images
         self.masks = masks
         self.names = names
         self._suffix = suffix
         self._classes = classes
+        self._shorter = shorter
 
     def __len__(self) -> int:
         return len(self.names)
@@ -119,9 +140,8 @@ class VocSource:
         Raises:
             ImageError: a file is missing, damaged or too large, their sizes differ, or the mask has an unknown class.
         """
-        name = os.fsdecode(self.names[index])
-        mask_path = self.masks / f"{name}.png"
-        image = read_rgb(self.images / f"{name}{self._suffix}", MAX_SIDE)
+        mask_path = self.masks / f"{os.fsdecode(self.names[index])}.png"
+        image = read_rgb(self.path(index), MAX_SIDE, self._shorter)
         mask = read_indices(mask_path, MAX_SIDE)
         if mask.size != image.size:
             raise ImageError(
@@ -136,6 +156,14 @@ class VocSource:
                 f"{IGNORED} is what is ignored; replace it"
             )
         return image, mask
+
+    def path(self, index: int) -> Path:
+        """The image file of one sample."""
+        return self.images / f"{os.fsdecode(self.names[index])}{self._suffix}"
+
+    def image_size(self, index: int) -> tuple[int, int]:
+        """(H, W) of an image, as its file says; raises `ImageError`."""
+        return read_size(self.path(index))
 
 
 @dataclass(frozen=True)
@@ -177,6 +205,13 @@ class MaskPresentation:
             pixels, mask = self._vary(pixels, mask, random)
         return pixels, mask[0]
 
+    def image_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """(H, W) that an image of this size is presented in, outside of training."""
+        if self.resize is None:
+            return size
+        height, width = (int(self.resize * side / min(size)) for side in size)
+        return height, width
+
     def _vary(self, pixels: Tensor, mask: Tensor, random: np.random.Generator) -> tuple[Tensor, Tensor]:
         if random.random() < 0.5:
             pixels, mask = pixels.flip(-1), mask.flip(-1)
@@ -194,6 +229,6 @@ class MaskPresentation:
 def _inner(root: Path) -> Path:
     """The folder with `JPEGImages/`, when the root is one or two levels above it."""
     for folder in (root / "VOCdevkit" / "VOC2012", root / "VOC2012"):
-        if folder.is_dir():
+        if is_folder(folder):
             return folder
     return root

@@ -1,5 +1,6 @@
 """Rate and quality over a data set: every sample is coded to bytes, and predicted from those bytes alone."""
 
+import math
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -10,8 +11,10 @@ import torch
 from accelerate.utils import convert_to_fp32, send_to_device
 
 from sc2bench import processes
-from sc2bench.data import ImageSet
+from sc2bench.config import EvaluationConfig
+from sc2bench.data import ImageSet, PixelLimit, watching
 from sc2bench.evaluation.clock import now
+from sc2bench.intervals import Interval
 from sc2bench.methods import SplitModel
 from sc2bench.packet import Packet, SessionHeader
 from sc2bench.processes import ProcessError
@@ -32,6 +35,7 @@ class Measurement:
         estimated_bits: float64, (N,), the prior's estimates; `None` without a prior, or if they were left out.
         encode_ms: mean time a sample of the device half, in batches.
         decode_ms: the same of the server half.
+        intervals: the ends of the confidence interval of each metric that has one; see `Metric.intervals`.
     """
 
     quality: dict[str, float]
@@ -40,6 +44,7 @@ class Measurement:
     estimated_bits: np.ndarray | None
     encode_ms: float
     decode_ms: float
+    intervals: dict[str, Interval] = field(default_factory=dict)
 
     @property
     def bytes(self) -> np.ndarray:
@@ -53,6 +58,7 @@ class Measurement:
         return {
             "samples": len(self.sizes),
             "quality": self.quality,
+            "quality_interval": {name: list(ends) for name, ends in self.intervals.items()},
             "bytes_mean": float(self.bytes.mean()),
             "bytes_p50": float(np.percentile(self.bytes, 50)),
             "bytes_p95": float(np.percentile(self.bytes, 95)),
@@ -75,6 +81,7 @@ class _Tally:
     metric: Metric
     server_precision: str
     estimate: bool
+    bootstrap: int
     sizes: list[np.ndarray] = field(default_factory=list)
     bits: list[torch.Tensor] = field(default_factory=list)
     encode_seconds: float = 0.0
@@ -111,6 +118,7 @@ class _Tally:
             # With more processes than batches, some have nothing of their own to add.
             warnings.filterwarnings("ignore", message=".*was called before the ``update`` method", category=UserWarning)
             quality = self.metric.compute()
+            intervals = self.metric.intervals(self.bootstrap)
         return Measurement(
             quality,
             sizes,
@@ -118,6 +126,7 @@ class _Tally:
             torch.cat(bits).numpy() if bits else None,
             1000 * encode_seconds / len(sizes),
             1000 * decode_seconds / len(sizes),
+            intervals,
         )
 
 
@@ -132,10 +141,12 @@ def evaluate_all(
     task: Task,
     *,
     batch_size: int = 250,
+    batch_pixels: int = EvaluationConfig.batch_pixels,
     device: torch.device | str = "cpu",
-    workers: int = 0,
+    workers: int | None = 0,
     server_precision: str = "fp32",
     estimate: bool = True,
+    bootstrap: int = 0,
     on_samples: Callable[[int], object] = lambda samples: None,
 ) -> list[Measurement]:
     """Measures several models in one pass, so that a data set is read and decoded once.
@@ -147,10 +158,12 @@ def evaluate_all(
         dataset: what they are measured on.
         task: brings the metric.
         batch_size: samples that are coded together; sizes don't depend on it.
+        batch_pixels: the most pixels that a network takes at once, which may make batches smaller.
         device: where the networks run.
-        workers: processes that read the data set.
+        workers: processes that read the data set; `None`: as many as suit the machine.
         server_precision: "fp32", or "bf16" for server halves in mixed precision; see `EvaluationConfig`.
         estimate: whether the priors' estimates are measured.
+        bootstrap: resamples for the confidence intervals of metrics that need some; 0: these have none.
         on_samples: told of the size of each batch that this process measured, for each model.
 
     Returns:
@@ -162,15 +175,17 @@ def evaluate_all(
     tallies = []
     for model in models:
         model.to(device).eval()
-        tallies.append(_Tally(model, _common(model.session), task.metric(), server_precision, estimate))
-    loader = processes.whole_batches(dataset.loader(batch_size, workers=workers))
+        tallies.append(_Tally(model, _common(model.session), task.metric(), server_precision, estimate, bootstrap))
+    limit = PixelLimit(batch_pixels, lambda size: max((model.network_size(size) for model in models), key=math.prod))
+    loader = processes.whole_batches(dataset.loader(batch_size, workers=workers, limit=limit))
 
     def measure() -> None:
-        for images, targets in loader:
-            moved = send_to_device(images, device)
-            for tally in tallies:
-                tally.add(moved, targets)
-                on_samples(len(images))
+        with watching(loader) as batches:
+            for images, targets in batches:
+                moved = send_to_device(images, device)
+                for tally in tallies:
+                    tally.add(moved, targets)
+                    on_samples(len(images))
 
     processes.together(measure)
     return [tally.result() for tally in tallies]

@@ -10,7 +10,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from sc2bench.data import ImageSet
+from sc2bench.config import EvaluationConfig
+from sc2bench.data import ImageSet, PixelLimit
 from sc2bench.evaluation import LATENCY_IMAGES, evaluate_all, measure_latency
 from sc2bench.exporting.export import DeviceGraph
 from sc2bench.exporting.runner import GRAPH, INT8_GRAPH, SYMBOLS, DeviceRunner
@@ -112,7 +113,8 @@ def compare(
     every = [model for model, _ in models.values()]
     measured = evaluate_all(every, dataset, task, batch_size=batch_size, estimate=False)
     differences = [_Difference() for _ in models]
-    for images, _ in dataset.loader(batch_size):
+    limit = PixelLimit(EvaluationConfig.batch_pixels, model.network_size)
+    for images, _ in dataset.loader(batch_size, limit=limit):
         expected = model.encode(images), _symbols(model, images)
         for difference, (other, _) in zip(differences, models.values(), strict=True):
             difference.add(expected, (other.encode(images), _symbols(other, images)))

@@ -15,7 +15,7 @@ from sc2bench.errors import ConfigError
 from sc2bench.packet import Packet, PacketError, SessionHeader, fingerprint
 from sc2bench.registry import METHODS
 from sc2bench.state import load_state, unique_state
-from sc2bench.teachers import Images, Teacher, image_sizes
+from sc2bench.teachers import Images, Preprocess, Teacher, image_sizes
 
 # A multiple of every network's stride.
 _PROBE_SIDE = 128
@@ -237,6 +237,12 @@ class SplitModel(nn.Module):
         if any(bits is None for _, bits in estimates):
             return None
         return torch.stack(_in_order(estimates))
+
+    def network_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """The (height, width) that the model's networks work at on an image of this size, the largest of them."""
+        sizings = [module.sizing for module in self.modules() if isinstance(module, Preprocess)]
+        sizes = [sizing.padded(sizing.scaled(size)) for sizing in sizings]
+        return max(sizes, key=lambda found: found[0] * found[1], default=size)
 
     def update_tables(self) -> None:
         """Builds the entropy tables, once the device half is trained; nothing to do without a prior."""

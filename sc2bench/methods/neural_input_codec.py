@@ -39,6 +39,12 @@ class NeuralInputCodecConfig(MethodConfig):
     weights: str = "pretrained"
     channels: list[int] = field(default_factory=list)
 
+    def unused(self) -> dict[str, str]:
+        """What the other layout has."""
+        if self.layout == "small":
+            return {} if self.weights == "random" else {"weights": "layout 'small' is trained here; leave it out"}
+        return {"channels": "layout 'compressai' has channels of its own"} if self.layout == "compressai" else {}
+
 
 class ToUnit(nn.Module):
     """Images as the codec's encoder takes them: in 0..1, of three channels if it wants so, padded to its stride.

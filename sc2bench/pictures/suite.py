@@ -81,7 +81,7 @@ def _points(suite: Suite, group: Group, choice: Choice) -> tuple[dict[str, list[
     wanted = choice.curves or _default_curves(suite.config, group, suite.runs)
     for label in (label for label in group.curves if label in wanted):
         ready = []
-        for run in suite.runs[label]:
+        for run in suite.rates(label):
             missing = run.untrained()
             if missing:
                 at = "" if run.config.rate is None else f" at rate {run.config.rate:g}"

@@ -5,6 +5,7 @@ from sc2bench.report.explorer import explorer_page
 from sc2bench.report.groups import Group, groups_of
 from sc2bench.report.multi_task import write_joint_report
 from sc2bench.report.pareto import bytes_at_quality, pareto_front
+from sc2bench.report.points import points_of
 from sc2bench.report.published import published_points
 from sc2bench.report.report import write_report
 from sc2bench.report.style import Wish
@@ -20,6 +21,7 @@ __all__ = [
     "explorer_page",
     "groups_of",
     "pareto_front",
+    "points_of",
     "published_points",
     "write_joint_report",
     "write_report",

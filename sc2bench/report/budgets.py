@@ -1,6 +1,6 @@
 """The best measured points that keep within a budget of bytes, of device cost, or of both."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -64,16 +64,21 @@ def budget_table(records: pd.DataFrame, metric: str, budgets: Sequence[float]) -
     columns = {budget: f"{budget:,g} bytes" for budget in budgets}
     rows = []
     for label, curve in curves(records).items():
-        within = {name: curve.loc[curve["bytes_mean"] <= budget, metric].max() for budget, name in columns.items()}
-        rows.append({"Curve": label, **within})
+        row: dict[str, object] = {"Curve": label}
+        for budget, name in columns.items():
+            best = _best(curve[curve["bytes_mean"] <= budget], metric)
+            row |= {name: None if best is None else best[metric], f"{name}, std": _deviation(best, metric)}
+        rows.append(row)
+    frame, deviations = _with_known_deviations(pd.DataFrame(rows), columns.values())
     return Table(
         "budget_bytes",
         "Best quality under a budget of bytes",
         f"{metric_quantity(metric).head} of the best measured point of a curve whose mean bytes keep to the budget; "
         "empty where none does.",
-        pd.DataFrame(rows),
+        frame,
         dict.fromkeys(columns.values(), ".2f"),
         list(columns.values()),
+        deviations,
     )
 
 
@@ -110,19 +115,35 @@ def joint_budget_table(
                         "Bytes at most": most_bytes,
                         "Curve": best["curve"],
                         what.head: best[metric],
+                        f"{what.head}, std": _deviation(best, metric),
                         "Bytes": best["bytes_mean"],
+                        "Bytes, std": _deviation(best, "bytes_mean"),
                         price.short: best[cost],
                     }
                 )
             before = chosen[most_bytes] = best.name
+    frame, deviations = _with_known_deviations(pd.DataFrame(rows), (what.head, "Bytes"))
     return Table(
         "budget_joint",
         f"Best point under a budget of bytes and {price.short}",
         f"The measured point of the highest {what.short} that keeps to both budgets; a pair of budgets that is not "
         "listed chooses the better one of the points of the next smaller pairs.",
-        pd.DataFrame(rows),
+        frame,
         {what.head: ".2f", "Bytes at most": ",g", price.short: ",.0f"},
+        deviations=deviations,
     )
+
+
+def _deviation(point: pd.Series | None, name: str) -> float | None:
+    """The standard deviation over seeds, if there is one."""
+    return None if point is None else point.get(f"{name}_std")
+
+
+def _with_known_deviations(frame: pd.DataFrame, names: Iterable[str]) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Drops columns of deviations that say nothing; returns the others by the column that they belong to."""
+    found = {name: f"{name}, std" for name in names if f"{name}, std" in frame}
+    known = {name: other for name, other in found.items() if frame[other].notna().any()}
+    return frame.drop(columns=[other for other in found.values() if other not in known.values()]), known
 
 
 def _rated(records: pd.DataFrame) -> pd.DataFrame:

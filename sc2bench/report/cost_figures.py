@@ -32,6 +32,7 @@ from sc2bench.report.layout import (
 )
 from sc2bench.report.pareto import pareto_front
 from sc2bench.report.quantities import metric_quantity, quantity
+from sc2bench.report.spread import Spread, sentences, with_bars
 from sc2bench.report.style import Look, first_records, looks, paper_style
 from sc2bench.report.tables import curves, references
 
@@ -55,6 +56,7 @@ class _Curve:
     quality: np.ndarray
     cost: np.ndarray
     look: Look
+    spread: Spread
 
     def beaten(self) -> np.ndarray:
         """Whether another point of the curve is at least as good with no more bytes, (N,)."""
@@ -98,13 +100,13 @@ def cost_quality_figure(
         (band or axes).set_ylabel(metric_quantity(metric).axis)
         _set_cost_axis(axes, np.concatenate([curve.cost for curve in drawn]), width, cost)
         for curve in drawn:
-            _draw(axes, curve, np.where(curve.cost > 0, curve.cost, np.nan), areas.diameters(curve.rate))
+            _draw_at_costs(axes, curve, np.where(curve.cost > 0, curve.cost, np.nan), areas)
         if band is not None:
             for column, curve in enumerate(free):
-                _draw(band, curve, np.where(curve.cost > 0, np.nan, column), areas.diameters(curve.rate))
+                _draw_at_costs(band, curve, np.where(curve.cost > 0, np.nan, column), areas)
         # Costs that are nothing are inside as far as the numeric axis goes.
         spent = {curve.label: (np.maximum(curve.cost, axes.get_xlim()[0]), curve.quality) for curve in drawn}
-        remarks = [*_hollow(drawn), *outside_sentences(axes, spent), *remarks]
+        remarks = [*_hollow(drawn), *outside_sentences(axes, spent), *_bars(drawn), *remarks]
         if free:
             remarks.insert(0, f"At 0: no {quantity(cost).short}; a column a curve.")
         _add_area_legend(figure, areas, f"Area: {quantity('bytes_mean').unit}", remarks, nothing=False)
@@ -138,8 +140,9 @@ def rate_cost_quality_figure(
         set_rate_axis(axes, first, last, figure.get_figwidth() * 72 - LABELS_POINTS, TYPE_SIZE)
         for curve in drawn:
             _draw(axes, curve, curve.rate, areas.diameters(curve.cost))
+            curve.spread.draw(axes, curve.rate, curve.quality, curve.look.colour)
         sent = {curve.label: (curve.rate, curve.quality) for curve in drawn}
-        remarks = [*_hollow(drawn), *outside_sentences(axes, sent), *remarks]
+        remarks = [*_hollow(drawn), *outside_sentences(axes, sent), *_bars(drawn), *remarks]
         _add_area_legend(figure, areas, f"Area: {quantity(cost).head}", remarks, nothing=bool((costs == 0).any()))
         return figure
 
@@ -157,7 +160,7 @@ def _curves(
         points = curve.dropna(subset=names).sort_values("bytes_mean")
         if len(points):
             rate, quality, spent = (points[name].to_numpy(float) for name in names)
-            found.append(_Curve(label, rate, quality, spent, styles[label]))
+            found.append(_Curve(label, rate, quality, spent, styles[label], Spread.of(points, metric)))
     return found, unknown_sentences(chosen, names)
 
 
@@ -187,6 +190,11 @@ def _open_panels(figure: Figure, free: int) -> tuple[Axes | None, Axes, float]:
     return band, axes, width - part
 
 
+def _draw_at_costs(axes: Axes, curve: _Curve, x: np.ndarray, areas: AreaScale) -> None:
+    _draw(axes, curve, x, areas.diameters(curve.rate))
+    curve.spread.draw(axes, x, curve.quality, curve.look.colour, rate=False)
+
+
 def _draw(axes: Axes, curve: _Curve, x: np.ndarray, diameters: np.ndarray) -> None:
     """A thin line, and markers of their own size; as everywhere, hollow where another point of the curve is better.
 
@@ -214,6 +222,10 @@ def _draw(axes: Axes, curve: _Curve, x: np.ndarray, diameters: np.ndarray) -> No
             )  # fmt: skip
 
 
+def _bars(drawn: Sequence[_Curve]) -> list[str]:
+    return sentences(curve.spread for curve in drawn)
+
+
 def _hollow(drawn: Sequence[_Curve]) -> list[str]:
     return [HOLLOW_SENTENCE] if any(curve.beaten().any() for curve in drawn) else []
 
@@ -223,6 +235,7 @@ def _set_quality_axis(axes: Axes, drawn: Sequence[_Curve], lines: dict[str, floa
     for number, quality in enumerate(lines.values()):
         axes.axhline(quality, **reference_style(number))
     limits = quality_limits([curve.quality for curve in drawn], lines.values(), OVERVIEW, every_curve=True)
+    limits = with_bars(limits, [(curve.quality, curve.spread) for curve in drawn])
     axes.set_ylim(*limits)
     return limits[0]
 

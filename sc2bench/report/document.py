@@ -1,12 +1,14 @@
 """The Markdown document about the records of a suite."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pandas as pd
 
+from sc2bench.report.points import missing_seeds
 from sc2bench.report.quantities import metric_quantity
 from sc2bench.report.table import Table
-from sc2bench.report.tables import REFERENCE_METHOD, points_table, references
+from sc2bench.report.tables import REFERENCE_METHOD, measured_on, points_table, references, uncertainty
 from sc2bench.text import markdown
 
 # Cells of a column that says the same in every row of a section stand above it instead.
@@ -24,16 +26,16 @@ def document(
     """Writes about all curves together first, then about the points of each.
 
     Args:
-        records: with the column `curve`.
+        records: points, with the column `curve`.
         title: the heading.
         metric: the column of the quality.
         tables: about several curves, in order.
         notes: sentences below the tables, for instance about what could not be compared.
         published: points that the figures show behind the measured ones.
     """
-    blocks = ["Bytes are means over the samples, with payload, side information and framing."]
+    blocks = [_introduction(records, "Bytes are means over the samples, with payload, side information and framing.")]
     lines = [
-        f"{label}: {metric_quantity(metric).short} {quality:.2f} %, for which "
+        f"{label}: {metric_quantity(metric).short} {quality:.2f} %{_interval(records, label, metric)}, for which "
         f"{records.loc[records['curve'] == label, 'bytes_mean'].iloc[0]:.1f} bytes are sent."
         for label, quality in references(records, metric, ()).items()
     ]
@@ -42,15 +44,38 @@ def document(
     blocks += ["## Not compared", _list(notes)] if notes else []
     blocks += ["## Points"]
     for label, curve in records.groupby("curve", sort=False):
-        blocks += _points(str(label), curve, metric)
+        blocks += _points(str(label), curve, metric, _own_measure(curve, records))
     if published is not None:
         blocks += _published(published, metric)
     return _joined(title, blocks)
 
 
-def document_of(title: str, tables: Sequence[Table]) -> str:
-    """Writes nothing but tables under a heading."""
-    return _joined(title, _tables(tables))
+def document_of(title: str, points: pd.DataFrame, tables: Sequence[Table]) -> str:
+    """Writes nothing but tables under a heading, and what their points are measured on."""
+    curves = [curve for _, curve in points.groupby("curve", sort=False)]
+    own = [f"{curve['curve'].iloc[0]}: {said}" for curve in curves if (said := _own_measure(curve, points))]
+    blocks = [said] if (said := _introduction(points)) else []
+    return _joined(title, [*blocks, *([_list(own)] if own else []), *_tables(tables)])
+
+
+def _introduction(points: pd.DataFrame, *sentences: str) -> str:
+    """What points are measured on, as far as that is the same for all, then the sentences, then how sure they are."""
+    on = measured_on(points)
+    common = [f"Measured on {on}."] if on and len(_measures(points)) == 1 else []
+    return markdown(" ".join([*common, *sentences, *uncertainty(points)]))
+
+
+def _own_measure(curve: pd.DataFrame, points: pd.DataFrame) -> str:
+    """What a curve is measured on, if the points of a report differ in that; and which seeds are not there yet."""
+    if len(_measures(points)) == 1:
+        return ""
+    missing = missing_seeds(curve)
+    return f"{measured_on(curve)}{f' ({missing})' if missing else ''}."
+
+
+def _measures(points: pd.DataFrame) -> set[tuple[object, ...]]:
+    names = [name for name in ("samples", "split", "seeds") if name in points]
+    return set(points[names].itertuples(index=False, name=None)) if names else {()}
 
 
 def _joined(title: str, blocks: Sequence[str]) -> str:
@@ -65,7 +90,7 @@ def _tables(tables: Sequence[Table]) -> list[str]:
     ]
 
 
-def _points(label: str, curve: pd.DataFrame, metric: str) -> list[str]:
+def _points(label: str, curve: pd.DataFrame, metric: str, measured: str) -> list[str]:
     """A section a curve: what all its points share in a sentence, the rest in a table."""
     table = points_table(curve, metric)
     frame = table.frame.drop(columns="Curve")
@@ -76,13 +101,15 @@ def _points(label: str, curve: pd.DataFrame, metric: str) -> list[str]:
     if curve["method"].iloc[0] == REFERENCE_METHOD:
         frame = frame.drop(columns=["Rate knob", "Value"])
     else:
-        knob = str(frame["Rate knob"].iloc[0])
+        knob = str(frame["Rate knob"].iloc[0] or "Value")
         frame = frame.drop(columns="Rate knob").rename(columns={"Value": knob})
     empty = [name for name in ("Side info", "Estimated bits", *_COSTS) if name in frame]
     frame = frame.drop(columns=[name for name in empty if frame[name].fillna(0).eq(0).all()])
     formats = {**table.formats, str(frame.columns[0]): "g", "Bytes": ".1f"}
-    rows = Table(table.name, label, "", frame, formats).to_markdown()
-    return [f"### {markdown(label)}", *([f"On the device: {', '.join(cost)}."] if cost else []), rows]
+    rows = replace(table, title=label, caption="", frame=frame, formats=formats).to_markdown()
+    said = [f"On the device: {', '.join(cost)}."] if cost else []
+    said += [f"Measured on {measured}"] if measured else []
+    return [f"### {markdown(label)}", *([markdown(" ".join(said))] if said else []), rows]
 
 
 def _published(published: pd.DataFrame, metric: str) -> list[str]:
@@ -111,6 +138,13 @@ def _published(published: pd.DataFrame, metric: str) -> list[str]:
         "Sources:",
         "\n".join(f"{number}. {markdown(f'{source}: {how}')}" for (source, how), number in numbers.items()),
     ]
+
+
+def _interval(points: pd.DataFrame, label: str, metric: str) -> str:
+    """The confidence interval of a reference's quality in brackets; empty where it is not known."""
+    point = points[points["curve"] == label].iloc[0]
+    low, high = (point.get(f"{metric}_{end}") for end in ("low", "high"))
+    return "" if low is None or pd.isna(low) else f" (95 %: {low:.2f} ... {high:.2f})"
 
 
 def _list(lines: Sequence[str]) -> str:

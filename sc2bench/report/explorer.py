@@ -12,13 +12,15 @@ import pandas as pd
 from matplotlib.markers import MarkerStyle
 from matplotlib.path import Path as Outline
 
+from sc2bench.report.points import points_of
 from sc2bench.report.quantities import COSTS, METRICS, metric_quantity, quantity
 from sc2bench.report.style import Look, Wish, first_records, identity, looks
 from sc2bench.report.tables import curves
 from sc2bench.text import one_line
 
 # Columns that are not of the record itself.
-_ADDED = ("curve", "path")
+_ADDED = ("curve", "path", "setting")
+_NOT_SETTINGS = ("seed", "output", "checkpoints", "workers")
 # Numbers that nobody wants on an axis.
 _NOT_AXES = ("schema_version",)
 _COMMANDS = {Outline.MOVETO: "M", Outline.LINETO: "L", Outline.CURVE3: "Q", Outline.CURVE4: "C", Outline.CLOSEPOLY: "Z"}
@@ -38,8 +40,16 @@ def explorer_page(records: pd.DataFrame, title: str, metric: str, wishes: Mappin
     Returns:
         HTML, with everything in it.
     """
-    if "curve" not in records:
-        records = records.assign(curve=[_label(record) for record in records.to_dict("records")])
+    if "curve" in records:
+        points = points_of(records)
+    else:
+        rows = records.to_dict("records")
+        named = records.assign(curve=[_label(row) for row in rows], setting=[_setting(row) for row in rows])
+        points = points_of(named, ("curve", "setting"))
+    return _page(points, title, metric, wishes)
+
+
+def _page(records: pd.DataFrame, title: str, metric: str, wishes: Mapping[str, Wish] | None) -> str:
     groups = {str(label): curve for label, curve in records.groupby("curve", sort=False)}
     styles = looks(first_records(curves(records)), [groups], wishes)
     points = [_point(row) for row in records.to_dict("records")]
@@ -73,15 +83,33 @@ def _label(record: Mapping[Hashable, Any]) -> str:
     return ", ".join(word for word in (method, variant, str(record["teacher"])) if word)
 
 
+def _setting(record: Mapping[Hashable, Any]) -> str:
+    """What makes records points of their own: all of the configuration but the seeds and the places."""
+
+    def without(config: Any) -> Any:
+        if isinstance(config, dict):
+            return {name: without(value) for name, value in config.items() if name not in _NOT_SETTINGS}
+        return [without(value) for value in config] if isinstance(config, list) else config
+
+    return json.dumps(without(record["config"]), sort_keys=True)
+
+
 def _point(row: Mapping[Hashable, Any]) -> dict[str, Any]:
-    """A record as it stands in its file, its label, and its numbers by name."""
-    plain = {str(name): _plain(value) for name, value in row.items()}
+    """A record as it stands in its file, its label, and its numbers by name; of several seeds their means."""
+    seeds, environments = row["seeds"], row["environments"]
+    plain = {str(name): _plain(value) for name, value in row.items() if name not in ("seeds", "environments")}
     quality = plain.get("quality") or {}
-    record = {name: value for name, value in plain.items() if name not in _ADDED and name not in quality}
+    spread = {name: plain.pop(name, None) for name in [f"{name}_std" for name in ("bytes_mean", *quality)]}
+    ends = [f"{name}_{end}" for name in quality for end in ("low", "high")]
+    record = {name: value for name, value in plain.items() if name not in (*_ADDED, *quality, *ends)}
+    if len(seeds) > 1:
+        record |= {"seed": list(seeds), "environment": environments, **spread}
+        record |= {"config": plain["config"] | {"seed": list(seeds)}, "config_hash": None}
+        plain |= {"seed": None, "seeds": len(seeds), **spread}
     numbers = {
         name: value
         for name, value in (plain | quality).items()
-        if isinstance(value, (int, float)) and not isinstance(value, bool) and name not in _NOT_AXES
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and name not in (*_NOT_AXES, *ends)
     }
     return {"curve": plain["curve"], "numbers": numbers, "record": record}
 

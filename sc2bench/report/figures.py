@@ -23,6 +23,7 @@ from sc2bench.report.layout import (
 from sc2bench.report.pareto import pareto_front
 from sc2bench.report.published import citations
 from sc2bench.report.quantities import metric_quantity, quantity
+from sc2bench.report.spread import Spread, sentences, with_bars
 from sc2bench.report.style import Look, first_records, identity, lighter, looks, paper_style
 from sc2bench.report.tables import curves, references
 
@@ -45,6 +46,7 @@ class Curve:
     published: bool = False
     # A published curve of a method that is measured, too.
     twin: bool = False
+    spread: Spread | None = None
 
     @property
     def name(self) -> str:
@@ -79,7 +81,8 @@ def rate_quality_figure(
     how many points lie outside of what the axes span.
 
     Args:
-        records: of the whole suite, with the column `curve`; those of the method "teacher" give lines.
+        records: points of the whole suite, with the column `curve`; those of the method "teacher" give lines. With the
+            columns that `points_of` adds, the spread over seeds is drawn.
         metric: the column of the quality, in percent.
         shown: labels of the curves of this figure; empty: all.
         published: points as `published_points` gives them.
@@ -96,6 +99,7 @@ def rate_quality_figure(
         figure, wide = open_figure(handles, len(drawn) + len(behind))
         remarks = _draw_panels(figure, [*behind, *drawn], lines, wide=wide)
         figure.axes[0].set_ylabel(metric_quantity(metric).axis)
+        remarks += sentences(spreads(drawn))
         if published is not None and behind:
             teachers = ", ".join(dict.fromkeys(published["teacher"]))
             remarks.append(f"Dashed: published ({teachers}): {'; '.join(citations(published))}.")
@@ -106,18 +110,27 @@ def rate_quality_figure(
 def known_curves(groups: Mapping[str, pd.DataFrame], metric: str, styles: Mapping[str, Look]) -> list[Curve]:
     """What can be drawn of curves; those that lack the metric at every point are left out."""
     known = {label: curve.dropna(subset=["bytes_mean", metric]) for label, curve in groups.items()}
-    return [Curve(label, *_values(curve, metric), styles[label]) for label, curve in known.items() if len(curve)]
+    return [
+        Curve(label, *_values(curve, metric), styles[label], spread=Spread.of(curve, metric))
+        for label, curve in known.items()
+        if len(curve)
+    ]
+
+
+def spreads(drawn: Sequence[Curve]) -> list[Spread]:
+    """Those of the measured curves."""
+    return [curve.spread for curve in drawn if curve.spread is not None]
 
 
 def unknown_sentences(groups: Mapping[str, pd.DataFrame], names: Sequence[str]) -> list[str]:
     """Says which points can't be drawn, for one of these numbers of theirs is not known."""
-    sentences = []
+    said = []
     for name in names:
         counts = {label: int(curve[name].isna().sum()) for label, curve in groups.items()}
         named = ", ".join(f"{label} {count}" for label, count in counts.items() if count)
         if named:
-            sentences.append(f"Points without a known {quantity(name).short}: {named}.")
-    return sentences
+            said.append(f"Points without a known {quantity(name).short}: {named}.")
+    return said
 
 
 def _values(points: pd.DataFrame, metric: str) -> tuple[np.ndarray, np.ndarray]:
@@ -144,14 +157,16 @@ def _draw_panels(figure: Figure, drawn: Sequence[Curve], lines: dict[str, float]
     """One panel, or in a wide figure a second one with what is close to the best; returns what is to be said."""
     panels = figure.subplots(1, 2 if wide else 1, squeeze=False)[0]
     qualities = [curve.quality for curve in drawn]
-    low, high = quality_limits(qualities, lines.values(), OVERVIEW, every_curve=True)
+    bars = [(curve.quality, curve.spread) for curve in drawn]
+    low, high = with_bars(quality_limits(qualities, lines.values(), OVERVIEW, every_curve=True), bars)
     width = figure.get_figwidth() * 72 / len(panels) - LABELS_POINTS
     draw_panel(panels[0], drawn, lines, (low, high), width)
     places = {curve.name: (curve.rate, curve.quality) for curve in drawn}
     remarks = [HOLLOW_SENTENCE] if any(len(curve.beaten()) for curve in drawn) else []
     remarks += outside_sentences(panels[0], places, "(a)" if wide else "")
     if wide:
-        close = quality_limits(qualities, lines.values(), min(_CLOSE_UP, (high - low) / 2), every_curve=False)
+        below = min(_CLOSE_UP, (high - low) / 2)
+        close = with_bars(quality_limits(qualities, lines.values(), below, every_curve=False), bars)
         draw_panel(panels[1], drawn, lines, close, width)
         remarks += outside_sentences(panels[1], all_together(places), "(b)")
         for axes, title in zip(panels, ("(a) overview", "(b) close-up"), strict=True):
@@ -192,6 +207,8 @@ def _draw_curve(axes: Axes, curve: Curve) -> None:
     style = curve.look.plot_arguments()
     zorder = 2 if curve.published else 4
     axes.plot(*curve.line(), label=curve.label, zorder=zorder, **(style | {"marker": ""}))
+    if curve.spread is not None:
+        curve.spread.draw(axes, curve.rate, curve.quality, curve.look.colour)
     inside = is_inside(axes, curve.rate, curve.quality)
     beaten = np.isin(np.arange(len(inside)), curve.beaten())
     for kept, hollow in ((inside & ~beaten, curve.published), (inside & beaten, True)):

@@ -142,7 +142,10 @@ def _described(link: Link) -> str:
 
 def _machines(records: pd.DataFrame) -> str:
     """Processors and numbers of threads of the times, each once."""
-    timed = records.dropna(subset=["device_ms_p50"])
-    pairs = zip(timed["environment"], timed["latency_threads"], strict=True)
-    named = {(where["accelerator"] or where["processor"], int(threads)) for where, threads in pairs}
+    timed = records.dropna(subset=["device_ms_p50", "latency_threads"])
+    # The seeds of a point may have been measured on several machines.
+    environments = timed["environments"] if "environments" in timed else timed["environment"].map(lambda where: [where])
+    pairs = [(where, n) for own, n in zip(environments, timed["latency_threads"], strict=True) for where in own]
+    known = [(where.get("accelerator") or where.get("processor"), int(threads)) for where, threads in pairs]
+    named = {(name, threads) for name, threads in known if name}
     return "; ".join(f"{name} with {n} thread{'s' if n > 1 else ''}" for name, n in sorted(named))

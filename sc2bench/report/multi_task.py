@@ -12,12 +12,14 @@ from sc2bench.files import write_text
 from sc2bench.report.axes import outside_sentences, quality_limits
 from sc2bench.report.document import document_of
 from sc2bench.report.explorer import explorer_page
-from sc2bench.report.figures import curve_handles, draw_panel, known_curves, unknown_sentences
+from sc2bench.report.figures import curve_handles, draw_panel, known_curves, spreads, unknown_sentences
 from sc2bench.report.layout import HOLLOW_SENTENCE, LABELS_POINTS, TYPE_SIZE, add_caption, open_figure, write_figure
+from sc2bench.report.points import points_of
 from sc2bench.report.quantities import MAIN_METRICS, metric_quantity, quantity, task_name
 from sc2bench.report.report import FIGURE
+from sc2bench.report.spread import sentences, with_bars
 from sc2bench.report.style import Wish, first_records, looks, paper_style
-from sc2bench.report.table import Table
+from sc2bench.report.table import Columns, Table
 from sc2bench.report.tables import curves
 
 _ALL = 100.0
@@ -55,11 +57,12 @@ def write_joint_report(
     metrics = [name for name in metrics if name in records and records[name].notna().any()]
     if not metrics:
         raise DataError("there are no records with qualities of several tasks to report; run the suite first")
-    table = joint_table(records, metrics)
+    points = points_of(records)
+    table = joint_table(points, metrics)
     written = [folder / "table.md"]
-    write_text(written[0], document_of(title, [table]))
+    write_text(written[0], document_of(title, points, [table]))
     written += table.write(folder / "tables", f"tab:{label or folder.name}-{table.name}")
-    written += write_figure(joint_figure(records, metrics, wishes), folder / FIGURE)
+    written += write_figure(joint_figure(points, metrics, wishes), folder / FIGURE)
     if html:
         page = folder / "explorer.html"
         write_text(page, explorer_page(records, title, metrics[0], wishes))
@@ -71,15 +74,20 @@ def joint_table(records: pd.DataFrame, metrics: Sequence[str]) -> Table:
     """A row a point: its bytes, and a column a quality.
 
     Args:
-        records: with the column `curve`.
+        records: points, with the column `curve`.
         metrics: the columns of the qualities.
     """
-    heads = {name: metric_quantity(name).head for name in metrics}
-    columns = {"curve": "Curve", "rate_knob": "Rate knob", "rate": quantity("rate").head}
-    columns |= {"bytes_mean": quantity("bytes_mean").head, **heads}
+    chosen = Columns(records)
+    chosen.add("curve", "Curve")
+    chosen.add("rate_knob", "Rate knob")
+    chosen.add("rate", quantity("rate").head, "g")
+    chosen.add_seeds()
+    chosen.add_spread("bytes_mean", quantity("bytes_mean"))
+    for name in metrics:
+        chosen.add_spread(name, metric_quantity(name), ".2f")
+        chosen.add_interval(name, metric_quantity(name))
     caption = "A packet is sent once and serves all tasks. Bytes are means over the samples, with all that is sent."
-    formats = {columns["rate"]: "g"} | dict.fromkeys(heads.values(), ".2f")
-    return Table("points", "Points", caption, records[list(columns)].rename(columns=columns), formats)
+    return chosen.table("points", "Points", caption)
 
 
 def joint_figure(records: pd.DataFrame, metrics: Sequence[str], wishes: Mapping[str, Wish] | None = None) -> Figure:
@@ -102,11 +110,13 @@ def joint_figure(records: pd.DataFrame, metrics: Sequence[str], wishes: Mapping[
         for number, axes in enumerate(figure.subplots(1, len(metrics), squeeze=False)[0]):
             drawn = panels[number]
             limits = quality_limits([curve.quality for curve in drawn], [], _ALL, every_curve=True)
+            limits = with_bars(limits, [(curve.quality, curve.spread) for curve in drawn])
             draw_panel(axes, drawn, {}, limits, width)
             places = {curve.name: (curve.rate, curve.quality) for curve in drawn}
             remarks += outside_sentences(axes, places, f"({_LETTERS[number]})")
             axes.set_ylabel(metric_quantity(metrics[number]).axis)
             axes.set_title(_panel_title(number, metrics[number]), loc="left", fontsize=TYPE_SIZE, pad=3)
+        remarks += sentences(spreads([curve for drawn in panels for curve in drawn]))
         add_caption(figure, [*remarks, *unknown_sentences(groups, ["bytes_mean", *metrics])])
         return figure
 

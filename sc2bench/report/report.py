@@ -31,6 +31,7 @@ from sc2bench.report.layout import write_figure
 from sc2bench.report.link import has_times
 from sc2bench.report.link_figure import link_figure
 from sc2bench.report.link_tables import link_tables
+from sc2bench.report.points import points_of
 from sc2bench.report.published import points_for_figure
 from sc2bench.report.quantities import COSTS
 from sc2bench.report.rate_parts import rate_parts_table
@@ -91,6 +92,8 @@ def write_report(
         raise DataError(f"the records have no device cost '{cost}'; {nearest(cost, COSTS.keys() & set(records))}")
     if published is not None and published.empty:
         published = None
+    _require_quality(records, metric)
+    measured, records = records, points_of(records)
     groups = curves(records)
     tables, notes = _tables(records, metric, anchor, cost, budgets, device_budgets) if groups else ([], [])
     linked = link_tables(records, metric, quality) if has_times(records, metric) else []
@@ -116,9 +119,16 @@ def write_report(
             written += write_figure(link_figure(records, metric, plan[main], styles, quality), folder / "link_latency")
     if html:
         page = folder / "explorer.html"
-        write_text(page, explorer_page(records, title, metric, wishes))
+        write_text(page, explorer_page(measured, title, metric, wishes))
         written.append(page)
     return written
+
+
+def _require_quality(records: pd.DataFrame, metric: str) -> None:
+    without = records[records[metric].isna()]
+    if len(without):
+        place = f"record {without['path'].iloc[0]}" if "path" in without else "a record"
+        raise DataError(f"{place} has no quality '{metric}', which its curve is compared by; measure the point again")
 
 
 def _tables(

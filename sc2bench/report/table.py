@@ -8,6 +8,7 @@ from textwrap import wrap
 import pandas as pd
 
 from sc2bench.files import write_text
+from sc2bench.report.quantities import Quantity
 from sc2bench.text import csv_cell, latex, latex_label, markdown, one_line
 
 _FORMAT = ".1f"
@@ -34,6 +35,8 @@ class Table:
         frame: a row a line; missing values are left empty.
         formats: for each column how numbers are written, `.1f` if it is not named.
         best: numeric columns whose largest value stands out.
+        deviations: for columns the ones of their standard deviations. On paper these stand behind a plus-minus sign.
+        ranges: for heads the two columns of a range's ends, of which on paper one under this head is made.
     """
 
     name: str
@@ -42,14 +45,15 @@ class Table:
     frame: pd.DataFrame
     formats: Mapping[str, str] = field(default_factory=dict)
     best: Sequence[str] = ()
+    deviations: Mapping[str, str] = field(default_factory=dict)
+    ranges: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
     def to_markdown(self) -> str:
         """The rows in GitHub's Markdown, numbers to the right."""
-        bold = self._bold()
-        cells = self._cells().map(markdown)
+        bold, cells = self._bold(), self._cells().map(markdown)
         marked = cells.where(~bold, "**" + cells + "**")
         rule = ["---:" if right else "---" for right in self._numeric()]
-        rows = [list(map(markdown, self.frame.columns)), rule, *marked.to_numpy().tolist()]
+        rows = [list(map(markdown, cells.columns)), rule, *marked.to_numpy().tolist()]
         return "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
 
     def to_csv(self) -> str:
@@ -90,7 +94,7 @@ class Table:
         return [csv, tex]
 
     def _numeric(self) -> list[bool]:
-        columns = (self.frame[name].dropna().infer_objects() for name in self.frame)
+        columns = (self.frame[name].dropna().infer_objects() for name in self._shown())
         return [pd.api.types.is_numeric_dtype(column) for column in columns]
 
     def _pages(self, longtable: str) -> str:
@@ -104,18 +108,80 @@ class Table:
         return f"% \\usepackage{{booktabs,longtable,pdflscape}} {_PAGES_NEED}\n{lying}"
 
     def _cells(self) -> pd.DataFrame:
-        cells = {
-            name: [_cell(value, self.formats.get(str(name), _FORMAT)) for value in self.frame[name].tolist()]
-            for name in self.frame
-        }
-        return pd.DataFrame(cells, columns=self.frame.columns, dtype=object)
+        cells = {head: self._column(name) for name, head in self._shown().items()}
+        return pd.DataFrame(cells, columns=list(cells), dtype=object)
+
+    def _shown(self) -> dict[str, str]:
+        """The columns that have one of their own on paper, with their heads there."""
+        joined = {*self.deviations.values(), *(high for _, high in self.ranges.values())}
+        heads = {low: head for head, (low, _) in self.ranges.items()}
+        return {str(name): heads.get(str(name), str(name)) for name in self.frame if name not in joined}
+
+    def _column(self, name: str) -> list[str]:
+        form = self.formats.get(name, _FORMAT)
+        cells = [_cell(value, form) for value in self.frame[name].tolist()]
+        for other, sign in [(self.deviations.get(name), "\u00b1"), (dict(self.ranges.values()).get(name), "...")]:
+            if other is not None:
+                second = [_cell(value, form) for value in self.frame[other].tolist()]
+                cells = [f"{a} {sign} {b}" if a and b else a for a, b in zip(cells, second, strict=True)]
+        return cells
 
     def _bold(self) -> pd.DataFrame:
-        bold = pd.DataFrame(False, index=range(len(self.frame)), columns=self.frame.columns)
+        bold = pd.DataFrame(False, index=range(len(self.frame)), columns=list(self._shown().values()))
         for name in self.best:
             values = pd.to_numeric(self.frame[name]).reset_index(drop=True)
             bold[name] = values.notna() & (values == values.max())
         return bold
+
+
+class Columns:
+    """A table that is made of columns of points, one after the other; those without any value are left out.
+
+    Args:
+        points: as `points_of` gives them.
+    """
+
+    def __init__(self, points: pd.DataFrame):
+        self._points = points
+        self._frame: dict[str, pd.Series] = {}
+        self._formats: dict[str, str] = {}
+        self._deviations: dict[str, str] = {}
+        self._ranges: dict[str, tuple[str, str]] = {}
+
+    def add(self, name: str, head: str, form: str = _FORMAT) -> None:
+        """Adds a column as it is, also an empty one."""
+        self._frame[head] = self._points[name]
+        self._formats[head] = form
+
+    def add_seeds(self) -> None:
+        """Adds the number of seeds, if any point has several."""
+        counts = self._points["seeds"].map(len) if "seeds" in self._points else pd.Series(dtype=int)
+        if (counts > 1).any():
+            self._frame["Seeds"], self._formats["Seeds"] = counts, "d"
+
+    def add_spread(self, name: str, quantity: Quantity, form: str = _FORMAT) -> None:
+        """Adds a column with its standard deviation over seeds."""
+        self.add(name, quantity.head, form)
+        deviation = f"{quantity.short} std"
+        if self._add_known(f"{name}_std", deviation, form):
+            self._deviations[quantity.head] = deviation
+
+    def add_interval(self, name: str, quantity: Quantity, form: str = ".2f") -> None:
+        """Adds the confidence interval of a metric."""
+        low, high = (f"{quantity.short} {end} [%]" for end in ("low", "high"))
+        if self._add_known(f"{name}_low", low, form) and self._add_known(f"{name}_high", high, form):
+            self._ranges[f"{quantity.short}, 95 %"] = (low, high)
+
+    def table(self, name: str, title: str, caption: str) -> Table:
+        """The table of what was added."""
+        frame = pd.DataFrame(self._frame).reset_index(drop=True)
+        return Table(name, title, caption, frame, self._formats, (), self._deviations, self._ranges)
+
+    def _add_known(self, name: str, head: str, form: str) -> bool:
+        if name not in self._points or not self._points[name].notna().any():
+            return False
+        self.add(name, head, form)
+        return True
 
 
 def _cell(value: object, form: str) -> str:

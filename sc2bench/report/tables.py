@@ -7,37 +7,75 @@ import pandas as pd
 
 from sc2bench.report.bjontegaard import Delta, NoOverlap, bd_quality, bd_rate
 from sc2bench.report.pareto import bytes_at_quality, pareto_front
+from sc2bench.report.points import SHARES, metrics_of
 from sc2bench.report.quantities import metric_quantity, quantity
-from sc2bench.report.table import Table
+from sc2bench.report.table import Columns, Table
 
 REFERENCE_METHOD = "teacher"
 # Qualities below the teacher's, in points, at which curves are compared.
 BELOW_TEACHER = (2, 1)
-_POINT_COLUMNS = (
-    "rate", "bytes_mean", "payload_bytes_mean", "side_info_bytes_mean", "framing_bytes_mean", "bytes_p95",
-    "estimated_bits_mean", None, "device_params", "device_macs", "encode_ms", "decode_ms",
-)  # fmt: skip
-# How numbers of points are written.
-POINT_FORMATS = {"Value": "g", "Encode [ms]": ".3f", "Decode [ms]": ".3f"}
-POINT_FORMATS |= {"Device params": ",.0f", "Device MACs": ",.0f"}
+_SIZES = ("payload_bytes_mean", "side_info_bytes_mean", "framing_bytes_mean", "bytes_p95", "estimated_bits_mean")
+# How costs of points are written.
+_COSTS = {"device_params": ",.0f", "device_macs": ",.0f", "encode_ms": ".3f", "decode_ms": ".3f"}
 
 
 def points_table(records: pd.DataFrame, metric: str) -> Table:
     """A row a measured point, in the order of the records.
 
     Args:
-        records: with the column `curve`.
+        records: points, with the column `curve`.
         metric: the column of the quality.
     """
-    what = metric_quantity(metric).head
-    columns = {"curve": "Curve", "rate_knob": "Rate knob"}
-    columns |= {name or metric: quantity(name).head if name else what for name in _POINT_COLUMNS}
-    top5 = quantity("top5").head
+    chosen = Columns(records)
+    chosen.add("curve", "Curve")
+    chosen.add("rate_knob", "Rate knob")
+    chosen.add("rate", quantity("rate").head, "g")
+    chosen.add_seeds()
+    chosen.add_spread("bytes_mean", quantity("bytes_mean"))
+    for name in _SIZES:
+        chosen.add(name, quantity(name).head)
+    chosen.add_spread(metric, metric_quantity(metric), ".2f")
+    chosen.add_interval(metric, metric_quantity(metric))
+    for name, form in _COSTS.items():
+        chosen.add(name, quantity(name).head, form)
     if metric == "top1" and "top5" in records:
-        columns["top5"] = top5
-    frame = records[list(columns)].rename(columns=columns).reset_index(drop=True)
+        chosen.add_spread("top5", quantity("top5"), ".2f")
     caption = "All measured points. Bytes are means over the samples, with payload, side information and framing."
-    return Table("points", "Points", caption, frame, POINT_FORMATS | {what: ".2f", top5: ".2f"})
+    return chosen.table("points", "Points", " ".join([caption, *uncertainty(records)]))
+
+
+def uncertainty(points: pd.DataFrame) -> list[str]:
+    """Sentences about the seeds and the confidence intervals of points, if they have some."""
+    said = []
+    several = "seeds" in points and (points["seeds"].map(len) > 1).any()
+    if several:
+        said.append(
+            "Points of several seeds are the means over them, \u00b1 the sample standard deviation (n - 1) of bytes "
+            "and qualities; all comparisons are of these means."
+        )
+    known = [name for name in metrics_of(points) if f"{name}_low" in points and points[f"{name}_low"].notna().any()]
+    ways = ["binomial (Wilson) for accuracies"] if any(name in SHARES for name in known) else []
+    ways += ["between percentiles of a bootstrap over images for other metrics"] if set(known) - set(SHARES) else []
+    if ways:
+        of_seeds = "; of several seeds the means of its ends" if several else ""
+        said.append(
+            f"95 %: the confidence interval of a trained model's quality on other images, {', '.join(ways)}{of_seeds}."
+        )
+    return said
+
+
+def measured_on(points: pd.DataFrame) -> str:
+    """The samples, split and seeds of points in a clause; what differs among them is given as a range."""
+    words = []
+    if "samples" in points:
+        low, high = (f"{value:,.0f}" for value in (points["samples"].min(), points["samples"].max()))
+        words.append(f"{low if low == high else f'{low} to {high}'} samples")
+    if "split" in points:
+        words.append("of " + " and ".join(f"the split '{split}'" for split in dict.fromkeys(points["split"])))
+    seeds = sorted({seed for own in points["seeds"] for seed in own}) if "seeds" in points else []
+    if seeds:
+        words.append(f"with seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}")
+    return " ".join(words)
 
 
 def summary_table(records: pd.DataFrame, metric: str) -> Table:
@@ -49,11 +87,13 @@ def summary_table(records: pd.DataFrame, metric: str) -> Table:
     """
     what = metric_quantity(metric)
     joint = _joint_front(records, metric)
+    counts = records["seeds"].map(len) if "seeds" in records else pd.Series(1, index=records.index)
     rows = []
     for label, curve in curves(records).items():
         row: dict[str, object] = {
             "Curve": label,
             "Points": len(curve),
+            **({"Seeds": _span(counts[curve.index], "d")} if (counts > 1).any() else {}),
             "On the joint front": int(joint[curve.index].sum()),
             "Bytes": _span(curve["bytes_mean"], ".0f"),
             what.head: _span(curve[metric], ".2f"),

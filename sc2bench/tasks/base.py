@@ -7,6 +7,7 @@ from torch import Tensor
 
 from sc2bench.config import EvaluationConfig
 from sc2bench.data import ImageSet
+from sc2bench.intervals import Interval
 
 
 class Metric(ABC):
@@ -19,6 +20,17 @@ class Metric(ABC):
     @abstractmethod
     def compute(self) -> dict[str, float]:
         """Quality so far, in percent, by the metric's name."""
+
+    def intervals(self, resamples: int) -> dict[str, Interval]:
+        """Confidence intervals of 95 % of the qualities so far, over images, in percent; all processes must ask.
+
+        Args:
+            resamples: of a bootstrap, for metrics that need one; 0: these have no interval.
+
+        Returns:
+            The ends of the interval of each metric that has one; by default none does.
+        """
+        return {}
 
 
 class Task(ABC):

@@ -7,8 +7,10 @@ from torch import Tensor
 from torch.nn import functional
 from torchmetrics.classification import MulticlassAccuracy
 
+from sc2bench import processes
 from sc2bench.config import EvaluationConfig
 from sc2bench.data import ImageSet
+from sc2bench.intervals import Interval, binomial_interval
 from sc2bench.registry import TASKS
 from sc2bench.tasks.base import Metric, Task
 
@@ -21,18 +23,26 @@ class Accuracy(Metric):
     """
 
     def __init__(self, classes: int):
+        self._samples = 0
         self._metrics = {
             f"top{k}": MulticlassAccuracy(classes, top_k=k, average="micro") for k in (1, 5) if k <= classes
         }
 
     def update(self, predictions: Tensor | Sequence[Tensor], targets: Tensor | Sequence[Tensor]) -> None:
         """Adds logits (N, classes) and class indices (N,), as tensors or one by one."""
+        self._samples += len(targets)
         for metric in self._metrics.values():
             metric.update(_batch(predictions).float().cpu(), _batch(targets).cpu())
 
     def compute(self) -> dict[str, float]:
         """Accuracies in percent."""
         return {name: 100 * float(metric.compute()) for name, metric in self._metrics.items()}
+
+    def intervals(self, resamples: int) -> dict[str, Interval]:
+        """Binomial ones, which need no bootstrap."""
+        (samples,) = processes.total(self._samples)
+        quality = self.compute()
+        return {name: binomial_interval(value, int(samples)) for name, value in quality.items() if samples}
 
 
 @TASKS.register("image_classification")

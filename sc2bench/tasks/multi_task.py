@@ -8,6 +8,7 @@ from torch import Tensor
 from sc2bench.config import EvaluationConfig
 from sc2bench.data import ImageSet, ManyTargets
 from sc2bench.errors import ConfigError
+from sc2bench.intervals import Interval
 from sc2bench.registry import TASKS
 from sc2bench.tasks.base import Metric, Task
 
@@ -30,6 +31,11 @@ class Metrics(Metric):
     def compute(self) -> dict[str, float]:
         """All qualities, in percent."""
         return {name: value for metric in self._metrics.values() for name, value in metric.compute().items()}
+
+    def intervals(self, resamples: int) -> dict[str, Interval]:
+        """Those of all tasks."""
+        found = [metric.intervals(resamples) for metric in self._metrics.values()]
+        return {name: ends for intervals in found for name, ends in intervals.items()}
 
 
 @TASKS.register("multi_task")

@@ -13,8 +13,10 @@ from sc2bench import processes
 from sc2bench.config import EvaluationConfig
 from sc2bench.data import ImageSet
 from sc2bench.errors import ConfigError
+from sc2bench.intervals import Interval, bootstrap_intervals
 from sc2bench.registry import TASKS
 from sc2bench.tasks.base import Metric, Task
+from sc2bench.tasks.precision import DrawnPrecision
 from sc2bench.teachers.detection import Detections, DetectorOutput
 
 _RESULTS = {"map": "map", "map50": "map_50", "map75": "map_75"}
@@ -51,6 +53,24 @@ class AveragePrecision(Metric):
         # Torchmetrics joins lists of tensors only where every process has as many, which images dealt out have not.
         seen = [batch for batches in processes.gather(self._seen) for batch in batches]
         return processes.from_main(lambda: self._computed(seen))
+
+    def intervals(self, resamples: int) -> dict[str, Interval]:
+        """Of a bootstrap over images.
+
+        Detections are matched once more, with COCO's own tools whatever the backend.
+        """
+        if resamples < 1:
+            return {}
+        # In the order of one process, so that the draws are the same images for any number of them.
+        seen = [pair for batch in processes.in_turn(self._seen) for pair in zip(*batch, strict=True)]
+        if not seen:
+            return {}
+
+        def drawn() -> dict[str, Interval]:
+            precision = DrawnPrecision(*zip(*seen, strict=True))
+            return bootstrap_intervals(precision.quality, len(seen), resamples)
+
+        return processes.from_main(drawn)
 
     def _computed(self, seen: Sequence[tuple[list[Detections], list[dict[str, Tensor]]]]) -> dict[str, float]:
         metric = MeanAveragePrecision(

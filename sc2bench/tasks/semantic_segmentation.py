@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torchmetrics.classification import MulticlassConfusionMatrix
+from torchmetrics.functional.classification import multiclass_confusion_matrix
 
+from sc2bench import processes
 from sc2bench.config import EvaluationConfig
 from sc2bench.data import ImageSet
+from sc2bench.intervals import Interval, bootstrap_intervals
 from sc2bench.registry import TASKS
 from sc2bench.tasks.base import Metric, Task
 from sc2bench.teachers.segmentation import LabelMaps
@@ -25,22 +28,50 @@ class IntersectionOverUnion(Metric):
     """
 
     def __init__(self, classes: int):
-        self._confusion = MulticlassConfusionMatrix(classes, ignore_index=IGNORED)
+        self._classes = classes
+        # Of each image of a batch and each class, how many pixels are hit, predicted, and labelled: (N, 3, classes).
+        self._seen: list[np.ndarray] = []
 
     def update(self, predictions: Sequence[Tensor], targets: Sequence[Tensor]) -> None:
         """Adds label maps, integers (H, W) each, of a batch."""
-        for predicted, target in zip(predictions, targets, strict=True):
-            self._confusion.update(predicted.cpu().long()[None], target.cpu().long()[None])
+        pairs = zip(predictions, targets, strict=True)
+        self._seen.append(np.array([self._counts(*pair) for pair in pairs]).reshape(-1, 3, self._classes))
 
     def compute(self) -> dict[str, float]:
         """Mean intersection over union and pixel accuracy, in percent."""
-        counts = self._confusion.compute().double()
-        hits = counts.diagonal()
-        union = counts.sum(0) + counts.sum(1) - hits
-        # A class that occurs nowhere has no quality, neither good nor bad.
-        present = union > 0
-        miou = (hits[present] / union[present]).mean() if present.any() else torch.tensor(0.0)
-        return {"miou": 100 * float(miou), "pixel_accuracy": 100 * float(hits.sum() / counts.sum().clamp(min=1))}
+        quality = _quality(self._joined().sum(0, keepdims=True))
+        return {name: float(values[0]) for name, values in quality.items()}
+
+    def intervals(self, resamples: int) -> dict[str, Interval]:
+        """Of a bootstrap over images."""
+        counts = self._joined()
+        images = counts.reshape(len(counts), -1).astype(float)
+
+        def drawn(times: np.ndarray) -> dict[str, np.ndarray]:
+            return _quality((times @ images).reshape(-1, 3, self._classes))
+
+        return bootstrap_intervals(drawn, len(counts), resamples)
+
+    def _counts(self, predicted: Tensor, target: Tensor) -> np.ndarray:
+        found, known = (values.cpu().long()[None] for values in (predicted, target))
+        # A row a labelled class, a column a predicted one.
+        confusion = multiclass_confusion_matrix(found, known, self._classes, ignore_index=IGNORED).numpy()
+        return np.stack([confusion.diagonal(), confusion.sum(0), confusion.sum(1)])
+
+    def _joined(self) -> np.ndarray:
+        """What all processes saw, int64 (images, 3, classes), in the order of one process."""
+        return np.concatenate([np.zeros((0, 3, self._classes), dtype=np.int64), *processes.in_turn(self._seen)])
+
+
+def _quality(counts: np.ndarray) -> dict[str, np.ndarray]:
+    """The metrics, in percent, (N,) each, of pixels counted in several ways, (N, 3, classes)."""
+    hits, predicted, labelled = counts.astype(float).transpose(1, 0, 2)
+    union = predicted + labelled - hits
+    # A class that occurs nowhere has no quality, neither good nor bad.
+    present = union > 0
+    shares = np.where(present, hits / np.where(present, union, 1), 0)
+    miou = shares.sum(1) / np.maximum(present.sum(1), 1)
+    return {"miou": 100 * miou, "pixel_accuracy": 100 * hits.sum(1) / np.maximum(labelled.sum(1), 1)}
 
 
 @TASKS.register("semantic_segmentation")

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from sc2bench import processes
 from sc2bench.config import RunConfig
-from sc2bench.data import Batch, ImageSet, augment
+from sc2bench.data import ImageSet, PixelLimit, augment, watching
 from sc2bench.errors import TrainingError
 from sc2bench.methods import SplitModel
 from sc2bench.progress import EVALUATION_WORK, Work
@@ -113,7 +113,10 @@ class _Trainer:
         self.accelerator = accelerator
         self.work = work
         self.validation_samples = len(validation_set)
-        whole = validation_set.loader(VALIDATION_FACTOR * config.evaluation.batch_size, workers=config.workers)
+        # Each process gets its part of a batch.
+        limit = PixelLimit(processes.count() * config.evaluation.batch_pixels, model.network_size)
+        batch_size = VALIDATION_FACTOR * config.evaluation.batch_size
+        whole = validation_set.loader(batch_size, workers=config.workers, limit=limit)
         self.validation_loader = processes.parts_of_batches(whole)
 
     def epoch_work(self, stage: Stage) -> float:
@@ -185,25 +188,26 @@ class _Trainer:
         epoch: int,
         objective: nn.Module,
         optimizer: torch.optim.Optimizer,
-        loader: Sequence[Batch],
+        loader: Any,
         rates: Sequence[float],
     ) -> float:
         """Trains on every batch once; returns the mean loss."""
         total = torch.zeros((), device=self.accelerator.device)
         steps = len(loader)
-        for step, (images, targets) in enumerate(loader):
-            factor = stage.learning_rate_factor((epoch + step / steps) / stage.config.epochs)
-            for group, rate in zip(optimizer.param_groups, rates, strict=True):
-                group["lr"] = rate * factor
-            loss = objective(augment(images, stage.config.augment), targets)
-            self.accelerator.backward(loss / stage.config.accumulation_steps)
-            if (step + 1) % stage.config.accumulation_steps == 0 or step == steps - 1:
-                optimizer.step()
-                optimizer.zero_grad()
-            total += loss.detach()
-            if step % _CHECK_EVERY_STEPS == 0 or step == steps - 1:
-                _check_finite(processes.summed(total).item(), stage.name, epoch, step)
-            self.work.advance(len(images) * processes.count())
+        with watching(loader) as batches:
+            for step, (images, targets) in enumerate(batches):
+                factor = stage.learning_rate_factor((epoch + step / steps) / stage.config.epochs)
+                for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                    group["lr"] = rate * factor
+                loss = objective(augment(images, stage.config.augment), targets)
+                self.accelerator.backward(loss / _group_size(step, steps, stage.config.accumulation_steps))
+                if (step + 1) % stage.config.accumulation_steps == 0 or step == steps - 1:
+                    optimizer.step()
+                    optimizer.zero_grad()
+                total += loss.detach()
+                if step % _CHECK_EVERY_STEPS == 0 or step == steps - 1:
+                    _check_finite(processes.summed(total).item(), stage.name, epoch, step)
+                self.work.advance(len(images) * processes.count())
         return processes.summed(total).item() / processes.count() / steps
 
     def _loss(self, stage: Stage, images: Images, targets: Any) -> Tensor:
@@ -227,16 +231,23 @@ class _Trainer:
         """The stage's loss and the task's quality on the validation set, without augmentation."""
         metric = self.task.metric()
         total, count = 0.0, 0.0
-        for batch in self.validation_loader:
-            images, targets = send_to_device(batch, self.accelerator.device)
-            step = self._step(stage, images, targets)
-            total += len(images) * _weighted(stage, step).item()
-            count += len(images)
-            metric.update(final(step.outputs["prediction"]), targets)
-            self.work.advance(EVALUATION_WORK * len(images) * processes.count())
+        with watching(self.validation_loader) as batches:
+            for batch in batches:
+                images, targets = send_to_device(batch, self.accelerator.device)
+                step = self._step(stage, images, targets)
+                total += len(images) * _weighted(stage, step).item()
+                count += len(images)
+                metric.update(final(step.outputs["prediction"]), targets)
+                self.work.advance(EVALUATION_WORK * len(images) * processes.count())
         total, count = processes.total(total, count)
         # The metric joins what the processes counted by itself.
         return {"loss": total / count, **metric.compute()}
+
+
+def _group_size(step: int, steps: int, accumulated: int) -> int:
+    """How many batches share a step of the optimizer with batch `step` of `steps`; the last ones may be fewer."""
+    begin = step - step % accumulated
+    return min(accumulated, steps - begin)
 
 
 def _load_best(model: SplitModel, progress: RunProgress, checkpoints: Checkpoints) -> None:

@@ -81,7 +81,13 @@ def epoch_work(config: StageConfig, training_samples: int, validation_samples: i
 
 
 def build_stage(
-    name: str, config: StageConfig, model: SplitModel, teacher: Teacher, training_set: ImageSet, seed: int, workers: int
+    name: str,
+    config: StageConfig,
+    model: SplitModel,
+    teacher: Teacher,
+    training_set: ImageSet,
+    seed: int,
+    workers: int | None,
 ) -> Stage:
     """Builds a stage and checks that everything it names exists.
 
@@ -89,8 +95,9 @@ def build_stage(
         ConfigError: an unknown module, feature or loss, or a loss that the method can't have.
     """
     _check_features(name, config, model, teacher, training_set)
-    sampler = EpochSampler(len(training_set.first(config.samples)), seed)
-    loader = training_set.first(config.samples).loader(config.batch_size, sampler=sampler, workers=workers)
+    part = training_set.part(config.samples)
+    sampler = EpochSampler(len(part), seed)
+    loader = part.loader(config.batch_size, sampler=sampler, workers=workers)
     if not len(loader):
         raise ConfigError(f"{name}.batch_size: {config.batch_size} exceeds the {len(training_set)} training samples")
     groups = _parameter_groups(name, config, model)

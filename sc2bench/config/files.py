@@ -1,0 +1,140 @@
+"""The YAML files that fill a configuration, and how the chosen ones are laid over each other: task, method, recipe."""
+
+import re
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from sc2bench.config.overrides import merged
+from sc2bench.config.reading import read_yaml
+from sc2bench.errors import ConfigError, nearest
+from sc2bench.files import at_home
+
+# Groups whose choice is a file, as in `method=entropic_student`.
+FILE_GROUPS = ("task", "method", "recipe")
+# The recipe of whoever sets all stages by hand.
+NO_RECIPE = "none"
+STAGES = ("stage1", "stage2", "stage3")
+_PACKAGE = re.compile(r"(?:#.*\n|\s*\n)*?#\s*@package\s+(\S+)")
+
+
+@cache
+def config_dir() -> Path:
+    """The folder of the YAML files: inside an installed package, or at the top of a source tree."""
+    here = Path(__file__).resolve().parent.parent
+    for folder in (here / "configs", here.parent / "configs"):
+        if folder.is_dir():
+            return folder
+    raise ConfigError(f"the folder configs/ is missing beside {here}; install sc2bench again")
+
+
+def config_places(config_dirs: Sequence[str] = ()) -> tuple[Path, ...]:
+    """The package's folder and further ones, whose files go before; raises `ConfigError` for one that can't be read."""
+    further = [Path(at_home(folder)).resolve() for folder in config_dirs]
+    for folder in further:
+        try:
+            next(folder.iterdir(), None)
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise ConfigError(f"--config-dir: {folder} can't be read: {reason}; name a folder like configs/") from error
+    return (config_dir(), *further)
+
+
+def config_files(group: str, config_dirs: Sequence[str] = ()) -> dict[str, Path]:
+    """The files of a group ("task", "method", "recipe", "suite") in `configs/` and in further folders, by name."""
+    return _files(group, config_places(config_dirs))
+
+
+def _files(group: str, places: Sequence[Path]) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for place in places:
+        try:
+            names = sorted(file.name for file in (place / group).iterdir()) if (place / group).exists() else []
+        except OSError as error:
+            raise ConfigError(f"{place / group} can't be read: {error.strerror}; mend or remove it") from error
+        found |= {name[:-5]: place / group / name for name in names if name.endswith(".yaml") and name[0] != "."}
+    return found
+
+
+def composed_files(chosen: Mapping[str, str], places: tuple[Path, ...]) -> dict[str, Any]:
+    """What the chosen files say together, with their references still open.
+
+    Args:
+        chosen: names of files by group; "none" as recipe leaves the stages of training to be set by hand.
+        places: folders laid out like `configs/`.
+
+    Raises:
+        ConfigError: an unknown or unreadable file, or a method that learns and has no recipe for the task.
+    """
+    return deepcopy(_composed(tuple(sorted(chosen.items())), places, _state_of(places[1:])))
+
+
+def _state_of(places: Sequence[Path]) -> tuple[Any, ...]:
+    """What changes when somebody changes a file: a suite has hundreds of experiments, which read each file once."""
+    files = [path for group in FILE_GROUPS for path in _files(group, places).values()]
+    return tuple((path, path.lstat().st_mtime_ns, path.lstat().st_size) for path in files)
+
+
+@cache
+def _composed(chosen: tuple[tuple[str, str], ...], places: tuple[Path, ...], state: tuple[Any, ...]) -> dict[str, Any]:
+    base, _ = read_yaml(places[0] / "run.yaml")
+    names = base.pop("defaults") | dict(chosen)
+    tree = merged(base, _group("task", names["task"], places))
+    method = _group("method", names["method"], places)
+    recipe = names.get("recipe")
+    if recipe is None:
+        recipe = _own_recipe(names["task"], names["method"], method, places)
+    if recipe == NO_RECIPE:
+        return merged(tree, {key: value for key, value in method.items() if key not in STAGES})
+    tree = merged(tree, method)
+    return tree if recipe is None else merged(tree, _group("recipe", recipe, places))
+
+
+def learns(method: str, places: tuple[Path, ...]) -> bool:
+    """Whether the file of a method has stages of training."""
+    tree = _group("method", method, places)
+    return any(tree.get(stage) is not None for stage in STAGES)
+
+
+def _own_recipe(task: str, method: str, tree: Mapping[str, Any], places: tuple[Path, ...]) -> str | None:
+    """The recipe that is named after task and method; `None` where there is none and none is needed."""
+    known = _files("recipe", places)
+    if f"{task}_{method}" in known:
+        return f"{task}_{method}"
+    # A method whose file holds all that it needs has recipes for no task.
+    others = [name for each in sorted(_files("task", places)) if (name := f"{each}_{method}") in known]
+    if others and any(tree.get(stage) is not None for stage in STAGES):
+        raise ConfigError(
+            f"recipe: method '{method}' learns, and there is no recipe of it for task '{task}' (there are "
+            f"{', '.join(others)}); choose one with recipe=NAME, or set the stages yourself with recipe={NO_RECIPE}"
+        )
+    return None
+
+
+def _group(group: str, name: str, places: tuple[Path, ...], including: tuple[str, ...] = ()) -> dict[str, Any]:
+    """A file of a group under the keys that its `# @package` gives it, laid over those that its `defaults` include."""
+    known = _files(group, places)
+    if name not in known:
+        names = [*known, NO_RECIPE] if group == "recipe" else list(known)
+        raise ConfigError(f"{group}: unknown {group} '{name}'; {nearest(name, names)}")
+    if name in including:
+        raise ConfigError(f"{known[name]} includes itself by way of {', '.join(including)}; take one out of defaults")
+    own, text = read_yaml(known[name])
+    if not isinstance(own, dict):
+        raise ConfigError(f"{known[name]} holds no fields; write key: value")
+    defaults = own.pop("defaults", ["_self_"])
+    if not isinstance(defaults, list) or not all(isinstance(each, str) for each in defaults):
+        raise ConfigError(f"{known[name]}: defaults: '{defaults}' is no list of names of other files of this group")
+    package = _PACKAGE.match(text)
+    for part in reversed(_package_parts(package[1] if package else group)):
+        own = {part: own}
+    tree: dict[str, Any] = {}
+    for each in defaults if "_self_" in defaults else [*defaults, "_self_"]:
+        tree = merged(tree, own if each == "_self_" else _group(group, each, places, (*including, name)))
+    return tree
+
+
+def _package_parts(package: str) -> list[str]:
+    return [] if package == "_global_" else package.split(".")
