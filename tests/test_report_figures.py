@@ -18,6 +18,7 @@ from sc2bench.report.cost_figures import cost_quality_figure, rate_cost_quality_
 from sc2bench.report.figures import rate_quality_figure
 from sc2bench.report.layout import HOLLOW_SENTENCE
 from sc2bench.report.multi_task import joint_figure
+from sc2bench.report.points import points_of
 from sc2bench.report.style import identity, looks
 from sc2bench.text import one_line
 from tests.test_report import QUALITY, legend, records
@@ -236,3 +237,13 @@ def test_labels_stand_in_figures_as_they_are():
     long = one.assign(curve="A label that says everything at once " * 8)
     figure = rate_quality_figure(long, "top1")
     assert figure.legends[0].get_window_extent().width <= figure.bbox.width
+
+
+def test_error_bars_of_qualities_are_whole():
+    seeds = [records().assign(seed=seed, top1=records()["top1"] - 30 * seed) for seed in (0, 1)]
+    points = points_of(pd.concat(seeds, ignore_index=True).query("curve not in ('Worse', 'Teacher')"))
+    axes = rate_quality_figure(points, "top1").axes[0]
+    bars = [segment for found in axes.collections for segment in found.get_segments() if np.size(segment)]
+    ends = np.concatenate(bars)[:, 1]
+    assert ends.min() == pytest.approx(80 - 15 - 30 / np.sqrt(2))
+    assert axes.get_ylim()[0] <= ends.min() < ends.max() <= axes.get_ylim()[1]
