@@ -19,6 +19,7 @@ from sc2bench.progress import Work
 from sc2bench.registry import load_plugins
 from sc2bench.signals import heeding_interrupts
 from sc2bench.suite import Suite
+from sc2bench.text import file_name
 
 LAUNCHERS = ("local", "slurm")
 _DAY_MINUTES = 1440
@@ -153,7 +154,7 @@ def _submit_slurm(submitit: Any, job: SuiteJob, options: JobOptions, folder: Pat
             raise ConfigError(f"--launcher slurm: no program {program} here; log in to the cluster, or use local")
     executor = submitit.SlurmExecutor(folder)
     executor.update_parameters(
-        job_name=f"sc2bench-{Path(job.name).stem}",
+        job_name=f"sc2bench-{file_name(Path(job.name).stem)}",
         time=options.minutes,
         ntasks_per_node=max(options.gpus, 1),
         cpus_per_task=options.threads,

@@ -12,6 +12,11 @@ LOG_EVERY_SECONDS = 30.0
 EVALUATION_WORK = 0.4
 
 
+def plain_console(*, stderr: bool = False, quiet: bool = False) -> Console:
+    """A terminal on which text stands as it is: no `[markup]`, no `:emoji:`, no colours by guess."""
+    return Console(stderr=stderr, quiet=quiet, markup=False, emoji=False, highlight=False)
+
+
 class _TimeLeft(ProgressColumn):
     """Time left, from the mean speed so far: honest for work whose units take alike."""
 
@@ -49,8 +54,8 @@ class Work:
         self._label = label
         self._started = time.monotonic()
         self._logged = self._started
-        self._console = Console(stderr=True, quiet=quiet)
-        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:3.0f} %"))
+        self._console = plain_console(stderr=True, quiet=quiet)
+        columns = (TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.percentage:3.0f} %"))
         self._bars = Progress(*columns, TimeElapsedColumn(), _TimeLeft(), console=self._console)
         self._bar = self._bars.add_task(label, total=total)
 
@@ -72,9 +77,7 @@ class Work:
         if not self._console.is_terminal and now - self._logged > LOG_EVERY_SECONDS:
             self._logged = now
             left = time_left(now - self._started, self.done, self.total)
-            self._console.print(
-                f"{self._label}: {100 * self.done / self.total:.0f} %, time left {clock(left or 0)}", highlight=False
-            )
+            self._console.print(f"{self._label}: {100 * self.done / self.total:.0f} %, time left {clock(left or 0)}")
 
     def skip(self, units: float) -> None:
         """Says that work planned for is not needed: it counts neither as done nor as left."""
@@ -88,4 +91,4 @@ class Work:
 
     def say(self, text: str) -> None:
         """Prints a line above the bars."""
-        self._bars.console.print(text, highlight=False, markup=False)
+        self._bars.console.print(text)

@@ -13,6 +13,7 @@ ORDER = [
     "signals",
     "home",
     "files",
+    "text",
     "memory",
     "intervals",
     "sizing",
@@ -78,4 +79,4 @@ def test_imports_run_downwards(path: Path):
 
 def test_report_reads_records_only():
     for path in (PACKAGE / "report").glob("*.py"):
-        assert imported(path) <= {"errors", "files", "intervals", "record_fields", "records", "report"}
+        assert imported(path) <= {"errors", "files", "intervals", "record_fields", "records", "report", "text"}

@@ -6,11 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sc2bench.report import write_report
-from sc2bench.report.link import IDEAL, Choice, Link, choices, crossover, fastest, has_times, profiles
+from sc2bench.errors import DataError
+from sc2bench.report import bytes_at_quality, write_report
+from sc2bench.report.link import IDEAL, Choice, Link, compare_at, crossover, fastest, has_times, profiles
 from sc2bench.report.link_figure import link_figure
 from sc2bench.report.link_tables import crossover_table, link_tables
-from tests.test_report import legend, records
+from sc2bench.text import one_line
+from tests.test_report import QUALITY, RATE, legend, records
 
 SLOW = Link("slow", 80.0, round_trip_ms=30, loss=0.2, message_bytes=100, overhead_bytes=10)
 STUDENT = Choice("Student", device_ms=20, server_ms=10, sent_bytes=50, quality=90)
@@ -75,22 +77,49 @@ def test_profiles_are_links():
     assert sent_ms == pytest.approx((12.25 + 8 + 10 * 5) * 1.024 / 0.95, rel=0.01)
 
 
-def test_a_point_of_each_curve_is_chosen_near_the_teacher():
-    found = {choice.label: choice for choice in choices(timed(), "top1")}
-    assert list(found) == ["WebP", "Student", "Worse", "Teacher", "Teacher, on the device"]
-    # The teacher has 93 %; only the last points have 92 %, and the worst curve has none.
-    assert (found["WebP"].sent_bytes, found["WebP"].quality) == (400, 92)
-    assert (found["Student"].sent_bytes, found["Student"].rate) == (200, 3)
-    assert found["Worse"].quality == 32
+def test_curves_are_compared_at_one_quality():
+    # The teacher has 93 %, a point less is what two of three curves reach; the worst one has 32 % at best.
+    compared = compare_at(timed(), "top1")
+    assert compared.quality == 92
+    assert compared.missed == {"Worse": 32}
+    found = {choice.label: choice for choice in compared.choices}
+    assert list(found) == ["WebP", "Student", "Teacher", "Teacher, on the device"]
+    assert (found["WebP"].sent_bytes, found["WebP"].quality, found["WebP"].rate) == (400, 92, 3)
+    assert (found["Student"].sent_bytes, found["Student"].quality) == (200, 92)
     assert (found["Teacher, on the device"].device_ms, found["Teacher, on the device"].sent_bytes) == (2.5, None)
+    # Between points of 88 and 91 %, at 100 and 200 bytes, whose device times are 4 and 7 ms.
+    frame = timed()
+    frame.loc[frame["curve"] == "Student", "device_ms_p50"] = [4.0, 4.0, 7.0, 7.0]
+    student = next(choice for choice in compare_at(frame, "top1", 90).choices if choice.label == "Student")
+    assert student.sent_bytes == pytest.approx(bytes_at_quality(RATE / 2, QUALITY, 90))
+    assert (student.device_ms, student.quality, student.rate) == (pytest.approx(6), 90, None)
+    # One that starts above has its cheapest point, one that ends a little below its best.
+    ends = {choice.label: choice for choice in compare_at(timed(), "top1", 60).choices}
+    assert (ends["WebP"].sent_bytes, ends["WebP"].quality) == (50, 80)
+    ends = {choice.label: choice for choice in compare_at(timed(), "top1", 92.4).choices}
+    assert (ends["WebP"].sent_bytes, ends["WebP"].quality) == (400, 92)
+    with pytest.raises(DataError, match=r"--quality: no curve that was timed reaches 92.6 %; .* 'WebP', has 92.00"):
+        compare_at(timed(), "top1", 92.6)
     partly = timed()
     partly.loc[partly["curve"] == "Student", "device_ms_p50"] = None
-    assert "Student" not in {choice.label for choice in choices(partly, "top1")}
+    assert "Student" not in {choice.label for choice in compare_at(partly, "top1").choices}
+
+
+def test_a_quick_and_poor_curve_is_not_the_fastest():
+    frame = timed()
+    frame.loc[frame["curve"] == "Worse", ["device_ms_p50", "server_ms_p50", "bytes_mean"]] = [0.1, 0.1, 5.0]
+    table = link_tables(frame, "top1")[1]
+    assert "Worse" not in set(table.frame["Fastest"])
+    assert "Not compared, for they don't reach it: Worse (at best 32.0 %)." in table.caption
+    assert set(table.frame["Top-1 [%]"]) <= {92, 93}
+    # At a quality that all reach, it is.
+    low = link_tables(frame, "top1", 30)[1].frame
+    assert set(low["Fastest"]) == {"Worse", "Teacher, on the device"}
 
 
 def test_report_has_links_where_there_are_times(tmp_path):
-    assert not has_times(records())
-    assert not has_times(timed().assign(device_ms_p50=None))
+    assert not has_times(records(), "top1")
+    assert not has_times(timed().assign(device_ms_p50=None), "top1")
     written = write_report(timed(), tmp_path, title="x", metric="top1", anchor=None)
     names = {path.name for path in written}
     assert {"link_latency.png", "link_latency.csv", "link_fastest.tex", "link_crossovers.csv"} <= names
@@ -98,15 +127,20 @@ def test_report_has_links_where_there_are_times(tmp_path):
     assert table.loc["WebP", "LTE [ms]"] == pytest.approx(1 + 20 + 8 * 440 / 5160 + 3)
     assert table.loc["Teacher, on the device"].filter(like="[ms]").tolist() == [2.5, 0, *[2.5] * 5]
     text = (tmp_path / "table.md").read_text()
-    assert "## End-to-end latency" in text
+    assert table.loc["Worse", ["Compared", "Top-1 [%]"]].tolist() == ["no", 32]
+    assert table.loc["Worse"].filter(like="[ms]").isna().all()
+    assert "## End-to-end latency at a Top-1 of 92 %" in text
     assert "on Some CPU with 1 thread." in text
     assert "## Crossover bandwidths" not in text
-    assert len(pd.read_csv(tmp_path / "tables/link_crossovers.csv")) == 10
+    assert len(pd.read_csv(tmp_path / "tables/link_crossovers.csv")) == 6
 
 
 def test_figure_has_a_line_a_choice_and_marks_profiles():
-    figure = link_figure(timed(), "top1", ["WebP", "Student"])
-    assert legend(figure) == ["WebP", "Student", "Teacher", "Teacher, on the device"]
+    figure = link_figure(timed(), "top1", ["WebP", "Student", "Worse"])
+    shown = [("WebP", 92), ("Student", 92), ("Teacher", 93), ("Teacher, on the device", 93)]
+    assert legend(figure) == [f"{label} ({quality:.1f} %)" for label, quality in shown]
+    assert "At a Top-1 of 92 %" in figure.get_supxlabel()
+    assert "Not compared, for they don't reach it: Worse (at best 32.0 %)." in one_line(figure.get_supxlabel())
     axes = figure.axes[0]
     lines = {line.get_label(): line for line in axes.get_lines()}
     bandwidth, latency = (np.asarray(values) for values in lines["WebP"].get_data())

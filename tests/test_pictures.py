@@ -116,6 +116,17 @@ def test_many_columns_go_to_bands_that_start_alike(root, tmp_path):
     assert len(tops) == 2 + 3 + 2 + 4
 
 
+def test_names_stand_as_they_are(root, tmp_path):
+    dataset = suite_of("segmentation", root, tmp_path).all_runs()[0].dataset("test")
+    truth = truth_column("semantic_segmentation", *zip(dataset[0], strict=True))
+    names = [f"_{i} $x_{i}$ $" for i in range(len(dataset.classes))]
+    figure = predictions_figure([truth], [truth.__class__("$$ a_b$", "", truth.pictures)], names)
+    assert "$$ a_b$" in texts(figure)
+    shown = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert shown == [names[label] for label in sorted(truth.pictures[0].marks.classes())]
+    assert not any(text.get_parse_math() for text in [*figure.texts, *figure.legends[0].get_texts()])
+
+
 def test_points_are_spread_over_the_rates(root, tmp_path):
     suite = suite_of("detection", root, tmp_path)
     written, notes = write_pictures(suite, Choice(scenes=1, curves=("JPEG",), rates=1))

@@ -5,14 +5,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sc2bench.cli import app
 from sc2bench.errors import ConfigError, DataError
 from sc2bench.report import write_report
 from sc2bench.report.areas import AreaScale
 from sc2bench.report.cost_figures import cost_quality_figure, rate_cost_quality_figure
-from sc2bench.report.places import place
 from sc2bench.suite import Suite
+from sc2bench.text import one_line
 from tests.test_report import QUALITY, RATE, legend, records
 
 MACS = {"WebP": 0.0, "Student": 1e6, "Worse": 1e7}
@@ -29,48 +31,51 @@ def marks(axes) -> list[tuple[np.ndarray, np.ndarray]]:
     return [pair for pair in found if len(pair[0])]
 
 
-def test_curves_of_one_cost_keep_their_distance_and_others_their_place():
-    single, pair, apart = np.full(3, 1e6), [np.full(2, 1e7), np.full(2, 1e7)], np.array([1e8, 2e8])
-    placed = place([single, *pair, apart, np.zeros(2)], 200)
-    x = [column[0] for column in placed.columns]
-    assert placed.columns[0].tolist() == pytest.approx([1e6] * 3)
-    assert placed.columns[3].tolist() == pytest.approx([1e8, 2e8])
-    assert x[1] < 1e7 < x[2]
-    assert x[1] * x[2] == pytest.approx(1e14)
-    points = 200 / np.log(placed.limits[1] / placed.limits[0])
-    assert np.log(x[2] / x[1]) * points == pytest.approx(6.8)
-    # Nothing stands left of a break, whose middle is between it and the rest.
-    assert x[4] == pytest.approx(placed.nothing)
-    assert placed.limits[0] < x[4] < placed.gap < placed.low < x[0]
-    assert placed.moved
-    assert not place([single, apart], 200).moved
-    assert place([single], 200).nothing is None
+def caption(figure) -> str:
+    return one_line(figure.legends[1].get_title().get_text())
 
 
-def test_cost_figure_has_a_column_a_curve_and_the_rate_as_area():
+def test_cost_figure_has_every_point_at_its_cost_and_the_rate_as_area():
     figure = cost_quality_figure(costs(), "top1", "device_macs")
-    axes = figure.axes[0]
+    band, axes = figure.axes
     assert axes.get_xscale() == "log"
     assert axes.get_xlabel() == "Device MACs (millions, log scale)"
+    assert band.get_ylabel() == "Top-1 accuracy (%)"
+    assert band.get_ylim() == axes.get_ylim()
     figure.canvas.draw()
     ticks = dict(zip([label.get_text() for label in axes.get_xticklabels()], axes.get_xticks(), strict=True))
     assert ticks["1"] == 1e6
-    webp, student, worse = marks(axes)
-    assert webp[0][:, 0].tolist() == pytest.approx([ticks["0"]] * 4)
-    assert student[0].T.tolist() == [pytest.approx([1e6] * 4), QUALITY[::-1].tolist()]
-    assert worse[0][0, 0] == pytest.approx(1e7)
+    # What costs nothing has no place on a logarithmic axis: a panel of its own, with a column a curve.
+    assert [label.get_text() for label in band.get_xticklabels()] == ["0"]
+    (webp,) = marks(band)
+    student, worse = marks(axes)
+    assert webp[0][:, 0].tolist() == [0] * 4
+    assert student[0].T.tolist() == [[1e6] * 4, QUALITY[::-1].tolist()]
+    assert worse[0][:, 0].tolist() == [1e7] * 4
     # The more bytes, the larger; points are drawn from large to small.
     assert webp[1][0] > webp[1][1] > webp[1][2] > webp[1][3]
     assert legend(figure) == ["WebP", "Student", "Worse", "Teacher"]
     areas = [text.get_text() for text in figure.legends[1].get_texts()]
     assert areas == ["Area: bytes per image:", "50", "100", "200"]
+    assert caption(figure) == "At 0: no Device MACs; a column a curve."
+
+
+def test_nothing_moves_markers_of_nearly_equal_costs():
+    frame = costs(WebP=1e6, Student=1.001e6, Worse=1e6)
+    (axes,) = cost_quality_figure(frame, "top1", "device_macs").axes
+    assert [place[0][0, 0] for place in marks(axes)] == [1e6, 1.001e6, 1e6]
+    # A curve may start at nothing and go on at some cost.
+    frame.loc[frame.index[frame["curve"] == "Student"][:2], "device_macs"] = 0.0
+    band, axes = cost_quality_figure(frame, "top1", "device_macs").axes
+    assert marks(band)[0][0].T.tolist() == [[0, 0], QUALITY[1::-1].tolist()]
+    assert sorted(place for group in marks(axes) for place in group[0][:, 0].tolist()) == [1e6] * 8 + [1.001e6] * 2
 
 
 def test_a_narrow_range_of_costs_has_ticks_in_equal_steps():
     frame = costs(Student=14_000, Worse=28_000)
-    axes = cost_quality_figure(frame, "top1", "device_macs").axes[0]
+    axes = cost_quality_figure(frame, "top1", "device_macs").axes[1]
     assert axes.get_xlabel() == "Device MACs (thousands, log scale)"
-    assert axes.get_xticks()[1:].tolist() == [15_000, 20_000, 25_000]
+    assert axes.get_xticks().tolist() == [15_000, 20_000, 25_000]
 
 
 def test_three_way_figure_has_the_cost_as_area():
@@ -95,13 +100,27 @@ def test_areas_are_in_proportion_until_markers_get_too_large():
     assert far.diameters(np.array([0.0, 1.0, 1e6])).tolist() == pytest.approx([2.4, 3.4, 11])
 
 
+@given(st.floats(1, 1e12), st.floats(1, 1e4))
+def test_legends_of_areas_have_round_numbers_within_the_range(low, factor):
+    areas = AreaScale(low, low * factor)
+    amounts = areas.examples()
+    assert 1 <= len(amounts) <= 3
+    assert all(float(f"{amount:.2g}") == amount for amount in amounts)
+    assert amounts == sorted(set(amounts))
+    # What is one number all but for its digits may be rounded down or up.
+    assert all(0.95 * areas.low <= amount <= 1.05 * areas.high for amount in amounts)
+    assert (np.diff(areas.diameters(np.array(amounts))) > 0).all()
+
+
 def test_missing_costs_are_said_and_not_drawn():
     figure = cost_quality_figure(costs(Student=None), "top1", "device_macs")
     assert legend(figure) == ["WebP", "Worse", "Teacher"]
-    assert figure.legends[1].get_title().get_text() == "No Device MACs known: Student."
+    assert caption(figure) == "At 0: no Device MACs; a column a curve. Points without a known Device MACs: Student 4."
     partly = costs()
     partly.loc[partly.index[partly["curve"] == "Student"][:2], "device_macs"] = None
-    assert len(marks(cost_quality_figure(partly, "top1", "device_macs").axes[0])[1][0]) == 2
+    figure = cost_quality_figure(partly, "top1", "device_macs")
+    assert len(marks(figure.axes[1])[0][0]) == 2
+    assert caption(figure).endswith("Points without a known Device MACs: Student 2.")
     nothing = costs(WebP=None, Student=None, Worse=None)
     assert cost_quality_figure(nothing, "top1", "device_macs") is None
     assert rate_cost_quality_figure(costs(Student=0, Worse=0), "top1", "device_macs") is None
@@ -137,7 +156,9 @@ def test_report_command_passes_its_options_on(tmp_path, capsys):
     suite = tmp_path / "mine.yaml"
     suite.write_text("""
 overrides: [task=fashion_mnist, method=input_codec, method.codec=webp]
-curves: [{label: WebP, rates: [30, 50]}, {label: Other, overrides: [method.codec=jpeg], rates: [50]}]
+curves:
+- {label: WebP, rates: [30, 50], color: crimson}
+- {label: Other, overrides: [method.codec=jpeg], rates: [50]}
 """)
     output = f"output={tmp_path}"
     folder = Path(__file__).parent.parent / "results/embedded/image_classification/input_codec"
@@ -145,9 +166,21 @@ curves: [{label: WebP, rates: [30, 50]}, {label: Other, overrides: [method.codec
         (real,) = folder.glob(f"*-webp-{int(run.config.rate)}-s0-*.json")
         run.record_path.parent.mkdir(parents=True, exist_ok=True)
         run.record_path.write_bytes(real.read_bytes())
-    options = ["--html", "--anchor", "Other", "--budget", "196", "--budget", "900", "--device-budget", "0"]
+    options = [
+        "--html",
+        "--anchor",
+        "Other",
+        "--budget",
+        "196",
+        "--budget",
+        "900",
+        "--device-budget",
+        "0",
+        "--quality",
+        "90",
+    ]
     app(["report", str(suite), output, *options], standalone_mode=False)
     assert "the anchor 'Other' is not measured yet; nothing is compared with it" in capsys.readouterr().err
     assert list(pd.read_csv(tmp_path / "tables/budget_bytes.csv").columns) == ["Curve", "196 bytes", "900 bytes"]
     assert pd.read_csv(tmp_path / "tables/budget_joint.csv")["Device MACs at most"].astype(str).tolist() == ["0", "0"]
-    assert (tmp_path / "explorer.html").exists()
+    assert '"colour":"#DC143C"' in (tmp_path / "explorer.html").read_text()

@@ -87,7 +87,7 @@ def test_every_record_is_a_point_in_its_look(browser, records):
     assert shown(browser, "count") == f"{len(records)} points, {count} curves"
     named = records.assign(curve=records["codec"].fillna("cr"))
     first = first_records(curves(named))
-    colours = {label: look.colour for label, look in looks(first, list(first)).items()}
+    colours = {label: look.colour for label, look in looks(first, [first]).items()}
     for codec in ("webp", "avif", "jpeg_xl"):
         group = browser.find_element(By.CSS_SELECTOR, f"[data-curve='input_codec, {codec}, fashion_resnet']")
         assert colours[codec] in group.get_attribute("style").upper()

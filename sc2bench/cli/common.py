@@ -151,17 +151,18 @@ def _write_group(
     suite: Any, group: Any, records: Any, published: bool, anchor: str | None, *, html: bool = False, **options: Any
 ) -> Any:
     """Writes the report of a group's records; returns the paths of its files."""
-    from sc2bench.report import published_points, write_joint_report, write_report
+    from sc2bench.report import Wish, published_points, write_joint_report, write_report
 
     config = suite.config
     folder, title, metrics = group.folder(suite.folder), group.title(config.name), group.metrics(config.metric)
     label = f"{suite.folder.name}-{group.name}" if group.name else None
+    wishes = {curve.label: Wish(curve.color, curve.marker) for curve in config.curves}
     points = published_points(records, metrics[0]) if published else None
     if points is not None and (points.empty or len(metrics) > 1):
         where = f"{', '.join(metrics)} for {group.task} on {group.dataset}"
         print(f"there are no published points of {where}; no overlay is drawn", file=sys.stderr)
     if len(metrics) > 1:
-        return write_joint_report(records, folder, title=title, metrics=metrics, html=html, label=label)
+        return write_joint_report(records, folder, title=title, metrics=metrics, html=html, label=label, wishes=wishes)
     return write_report(
         records,
         folder,
@@ -172,5 +173,6 @@ def _write_group(
         published=points,
         html=html,
         label=label,
+        wishes=wishes,
         **options,
     )

@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from sc2bench.cli.application import app
 from sc2bench.cli.common import Plugins, interruptible, paths
+from sc2bench.progress import plain_console
 
 _MOST_SAMPLES = 1000
 
@@ -71,4 +71,4 @@ def _show(rows: list[Any], samples: int) -> None:
         quality = [f"{row.quality[name]:.2f}" for name in metrics]
         same = [f"{row.equal_packets:,}", f"{row.other_symbols:,}"]
         table.add_row(row.name, f"{row.bytes_mean:.2f}", *quality, *same, f"{row.network_ms:.2f}", size)
-    Console().print(table)
+    plain_console().print(table)

@@ -7,7 +7,6 @@ from time import time as now
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from sc2bench.cli.application import app, suite_app
@@ -24,6 +23,7 @@ from sc2bench.cli.common import (
     write_suite_report,
 )
 from sc2bench.errors import ConfigError
+from sc2bench.progress import plain_console
 
 
 @suite_app.command("run")
@@ -107,7 +107,7 @@ def suite_status(
             owner = None if run.done else holder(run.record_path)
             state = "-" if owner is None else f"claimed: {owner}"
             table.add_row(label, rate, str(run.config.seed), str(run.record_path) if run.done else state)
-    Console().print(table)
+    plain_console().print(table)
 
 
 @suite_app.command("list")
@@ -138,6 +138,10 @@ def report(
             "device_ms_p50"
         ),
     ] = "device_macs",
+    quality: Annotated[
+        float | None,
+        typer.Option(min=0, max=100, help="percent at which latencies are compared; by default what most curves reach"),
+    ] = None,
     html: Annotated[bool, typer.Option("--html", help="also write explorer.html, to look around in")] = False,
 ) -> None:
     """Write the tables and the figures of a suite from the records that exist."""
@@ -148,6 +152,7 @@ def report(
         budgets=budget or [],
         device_budgets=device_budget or [],
         cost=cost,
+        quality=quality,
         html=html,
     )
 
@@ -164,12 +169,12 @@ def validate(
     from sc2bench.validation import Trial, validate
 
     suite = open_suite(name, overrides, config_dir, plugin)
-    console = Console()
+    console = plain_console()
 
     def show(trial: Trial) -> None:
         verdict = f"FAILS: {trial.problem}" if trial.problem else "works"
         rate = "" if trial.rate is None else f" {trial.rate:g}"
-        console.print(f"{trial.label}{rate}: {verdict} ({trial.seconds:.1f} s)", highlight=False, markup=False)
+        console.print(f"{trial.label}{rate}: {verdict} ({trial.seconds:.1f} s)")
 
     with interruptible():
         trials = validate(suite, all_rates=all_rates, on_trial=show)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sc2bench.config.checks import check
+from sc2bench.config.curves import settle_labels
 from sc2bench.config.fields import typed
 from sc2bench.config.files import (
     FILE_GROUPS,
@@ -41,8 +42,12 @@ from sc2bench.config.unused import has_rate, ignored
 from sc2bench.errors import ConfigError, nearest
 from sc2bench.files import at_home
 from sc2bench.registry import METHODS
+from sc2bench.text import one_line
 
 __all__ = ["compose", "config_dir", "config_files", "from_resolved", "load_suite"]
+
+# Names of figures that a suite can't give to its own.
+_OWN_FIGURES = ("cost_accuracy", "rate_cost_accuracy", "link_latency", "predictions")
 
 # What experiments that this one builds on share with it: they lie where it does.
 _PLACES = ("output", "checkpoints")
@@ -194,7 +199,8 @@ def load_suite(name: str, config_dirs: Sequence[str] = ()) -> SuiteConfig:
 def _typed_suite(raw: dict[str, Any], path: Path) -> SuiteConfig:
     raw = resolve(raw, "the suite")
     raw.setdefault("name", path.stem)
-    curves = [typed(CurveConfig, curve, f"curves[{i}]") for i, curve in enumerate(raw.pop("curves"))]
+    given = raw.pop("curves")
+    curves = [typed(CurveConfig, curve, f"curves[{i}]") for i, curve in enumerate(given)]
     suite = typed(SuiteConfig, raw, "", extra=("curves",))
     suite.curves = curves
     # Folders of results and jobs are named after it.
@@ -205,10 +211,9 @@ def _typed_suite(raw: dict[str, Any], path: Path) -> SuiteConfig:
         or Path(suite.name).name != suite.name
     ):
         raise ConfigError(f"name: '{suite.name}' is no plain file name; use one such as 'my_suite'")
+    settle_labels(suite, given)
     labels = [curve.label for curve in curves]
     for i, curve in enumerate(curves):
-        if not curve.label.strip():
-            raise ConfigError(f"curves[{i}].label: empty; give the curve a name")
         if labels.count(curve.label) > 1:
             raise ConfigError(f"suite '{suite.name}' has two curves with the label '{curve.label}'; give each its own")
         if curve.rates is not None and not curve.rates:
@@ -216,6 +221,7 @@ def _typed_suite(raw: dict[str, Any], path: Path) -> SuiteConfig:
         for j, rate in enumerate(curve.rates or []):
             if rate in (curve.rates or [])[:j]:
                 raise ConfigError(f"curves[{i}].rates[{j}]: {rate:g} is there twice; leave one ('{curve.label}')")
+    suite.curves.sort(key=lambda curve: curve.order)
     if suite.anchor is not None and suite.anchor not in labels:
         raise ConfigError(
             f"anchor: suite '{suite.name}' has no curve '{suite.anchor}'; {nearest(suite.anchor, labels)}"
@@ -239,7 +245,9 @@ def _check_seeds(suite: str, curve: CurveConfig) -> None:
 
 def _check_figures(suite: SuiteConfig, labels: Sequence[str]) -> None:
     for name, shown in suite.figures.items():
-        if not name or Path(name).name != name:
+        if name in _OWN_FIGURES:
+            raise ConfigError(f"figures: '{name}' is a figure that every report may have; give this one another name")
+        if not name or Path(name).name != name or one_line(name) != name:
             raise ConfigError(f"figures: '{name}' is not a file name; use a plain name such as 'rate_accuracy'")
         if not shown:
             raise ConfigError(f"figures.{name}: no curves; list labels of curves, or leave the figure out")

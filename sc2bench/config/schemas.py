@@ -233,6 +233,11 @@ class CurveConfig:
     overrides: list[str] = field(default_factory=list)
     # None: one point at the method's own default rate.
     rates: list[float] | None = None
+    # How it is drawn: a colour and a marker of Matplotlib's; None: those of its method.
+    color: str | None = None
+    marker: str | None = None
+    # Curves stand by rising order in tables, legends and figures, those of one order as in the file.
+    order: int = 0
     # Each rate is trained and measured with each of them, and reported with mean and spread. None: with one seed.
     seeds: list[int] | None = None
 

@@ -11,7 +11,7 @@ from matplotlib.patches import Patch
 
 from sc2bench.pictures.marks import colour_of, draw_marks
 from sc2bench.pictures.predictions import LEAST_SCORE, Boxes, Column, Picture
-from sc2bench.report.layout import SMALL_TYPE_SIZE, TYPE_SIZE, fill_text
+from sc2bench.report.layout import SMALL_TYPE_SIZE, TYPE_SIZE, fill_text, legend_of
 from sc2bench.report.style import TEXT_INCHES, paper_style
 
 # Columns side by side, with those that each band of the figure starts with.
@@ -20,6 +20,8 @@ _WIDEST = 1.75
 # Heights and gaps, in inches.
 _GAP, _LINE, _SIZE_LINE, _BAND_GAP, _MARGIN = 0.05, 0.11, 0.12, 0.1, 0.04
 _LETTER_EMS = 0.55
+# Longer names of classes go over several lines.
+_CLASS_CHARACTERS = 80
 _CAPTION_COLOUR = "#444444"
 
 
@@ -139,8 +141,9 @@ def _add_legend(figure: Figure, columns: Sequence[Column], classes: Sequence[str
     handles = [Patch(facecolor=colour_of(label), label=classes[label]) for label in found]
     legend = None
     for count in range(len(handles), 0, -1):
-        legend = figure.legend(
-            handles=handles, loc="lower center", ncols=count, bbox_to_anchor=(TEXT_INCHES / 2, bottom), handlelength=1,
+        legend = legend_of(
+            figure, handles, _CLASS_CHARACTERS, loc="lower center", ncols=count,
+            bbox_to_anchor=(TEXT_INCHES / 2, bottom), handlelength=1,
             bbox_transform=figure.dpi_scale_trans, handleheight=0.8, columnspacing=1.1,
         )  # fmt: skip
         if legend.get_window_extent().width <= figure.bbox.width:

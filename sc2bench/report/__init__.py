@@ -8,11 +8,13 @@ from sc2bench.report.pareto import bytes_at_quality, pareto_front
 from sc2bench.report.points import points_of
 from sc2bench.report.published import published_points
 from sc2bench.report.report import write_report
+from sc2bench.report.style import Wish
 
 __all__ = [
     "Delta",
     "Group",
     "NoOverlap",
+    "Wish",
     "bd_quality",
     "bd_rate",
     "bytes_at_quality",

@@ -9,6 +9,7 @@ from sc2bench.report.points import missing_seeds
 from sc2bench.report.quantities import metric_quantity
 from sc2bench.report.table import Table
 from sc2bench.report.tables import REFERENCE_METHOD, measured_on, points_table, references, uncertainty
+from sc2bench.text import markdown
 
 # Cells of a column that says the same in every row of a section stand above it instead.
 _COSTS = ("Device params", "Device MACs")
@@ -61,7 +62,7 @@ def _introduction(points: pd.DataFrame, *sentences: str) -> str:
     """What points are measured on, as far as that is the same for all, then the sentences, then how sure they are."""
     on = measured_on(points)
     common = [f"Measured on {on}."] if on and len(_measures(points)) == 1 else []
-    return " ".join([*common, *sentences, *uncertainty(points)])
+    return markdown(" ".join([*common, *sentences, *uncertainty(points)]))
 
 
 def _own_measure(curve: pd.DataFrame, points: pd.DataFrame) -> str:
@@ -78,11 +79,15 @@ def _measures(points: pd.DataFrame) -> set[tuple[object, ...]]:
 
 
 def _joined(title: str, blocks: Sequence[str]) -> str:
-    return "\n\n".join(block.rstrip("\n") for block in (f"# {title}", *blocks)) + "\n"
+    return "\n\n".join(block.rstrip("\n") for block in (f"# {markdown(title)}", *blocks)) + "\n"
 
 
 def _tables(tables: Sequence[Table]) -> list[str]:
-    return [block for table in tables for block in (f"## {table.title}", table.caption, table.to_markdown())]
+    return [
+        block
+        for table in tables
+        for block in (f"## {markdown(table.title)}", markdown(table.caption), table.to_markdown())
+    ]
 
 
 def _points(label: str, curve: pd.DataFrame, metric: str, measured: str) -> list[str]:
@@ -104,7 +109,7 @@ def _points(label: str, curve: pd.DataFrame, metric: str, measured: str) -> list
     rows = replace(table, title=label, caption="", frame=frame, formats=formats).to_markdown()
     said = [f"On the device: {', '.join(cost)}."] if cost else []
     said += [f"Measured on {measured}"] if measured else []
-    return [f"### {label}", *([" ".join(said)] if said else []), rows]
+    return [f"### {markdown(label)}", *([markdown(" ".join(said))] if said else []), rows]
 
 
 def _published(published: pd.DataFrame, metric: str) -> list[str]:
@@ -128,10 +133,10 @@ def _published(published: pd.DataFrame, metric: str) -> list[str]:
     )
     return [
         f"## {title}",
-        caption,
+        markdown(caption),
         Table("published", title, caption, frame, {"Bytes": "d", what: ".2f", "Source": "d"}).to_markdown(),
         "Sources:",
-        "\n".join(f"{number}. {source}: {how}" for (source, how), number in numbers.items()),
+        "\n".join(f"{number}. {markdown(f'{source}: {how}')}" for (source, how), number in numbers.items()),
     ]
 
 
@@ -143,4 +148,4 @@ def _interval(points: pd.DataFrame, label: str, metric: str) -> str:
 
 
 def _list(lines: Sequence[str]) -> str:
-    return "\n".join(f"- {line}" for line in lines)
+    return "\n".join(f"- {markdown(line)}" for line in lines)

@@ -2,6 +2,7 @@
 
 import html
 import json
+import re
 from collections.abc import Hashable, Mapping
 from importlib.resources import files
 from typing import Any
@@ -13,8 +14,9 @@ from matplotlib.path import Path as Outline
 
 from sc2bench.report.points import points_of
 from sc2bench.report.quantities import COSTS, METRICS, metric_quantity, quantity
-from sc2bench.report.style import Look, first_records, identity, looks
+from sc2bench.report.style import Look, Wish, first_records, identity, looks
 from sc2bench.report.tables import curves
+from sc2bench.text import one_line
 
 # Columns that are not of the record itself.
 _ADDED = ("curve", "path", "setting")
@@ -25,7 +27,7 @@ _COMMANDS = {Outline.MOVETO: "M", Outline.LINETO: "L", Outline.CURVE3: "Q", Outl
 _TEACHER_LOOK = Look("#444444", "D")
 
 
-def explorer_page(records: pd.DataFrame, title: str, metric: str) -> str:
+def explorer_page(records: pd.DataFrame, title: str, metric: str, wishes: Mapping[str, Wish] | None = None) -> str:
     """Writes the page: points on axes to choose, with filters, and the whole record of each.
 
     Args:
@@ -33,6 +35,7 @@ def explorer_page(records: pd.DataFrame, title: str, metric: str) -> str:
             teacher make a curve.
         title: heads the page.
         metric: the column that is on the y axis first.
+        wishes: what a suite asks for the looks of its curves, by label.
 
     Returns:
         HTML, with everything in it.
@@ -43,12 +46,12 @@ def explorer_page(records: pd.DataFrame, title: str, metric: str) -> str:
         rows = records.to_dict("records")
         named = records.assign(curve=[_label(row) for row in rows], setting=[_setting(row) for row in rows])
         points = points_of(named, ("curve", "setting"))
-    return _page(points, title, metric)
+    return _page(points, title, metric, wishes)
 
 
-def _page(records: pd.DataFrame, title: str, metric: str) -> str:
+def _page(records: pd.DataFrame, title: str, metric: str, wishes: Mapping[str, Wish] | None) -> str:
     groups = {str(label): curve for label, curve in records.groupby("curve", sort=False)}
-    styles = looks(first_records(curves(records)), list(groups))
+    styles = looks(first_records(curves(records)), [groups], wishes)
     points = [_point(row) for row in records.to_dict("records")]
     fields = _fields(points, metric)
     data = {
@@ -68,12 +71,11 @@ def _page(records: pd.DataFrame, title: str, metric: str) -> str:
     parts = {
         "/* style */": folder.joinpath("explorer.css").read_text(encoding="utf-8"),
         "/* script */": folder.joinpath("explorer.js").read_text(encoding="utf-8"),
-        "<!-- title -->": html.escape(title),
+        "<!-- title -->": html.escape(one_line(title)),
+        "/* data */": embedded,
     }
-    for place, text in parts.items():
-        page = page.replace(place, text)
-    # The last, so that no record is taken for a place.
-    return page.replace("/* data */", embedded)
+    # All at once, so that no title and no record is taken for a place.
+    return re.sub("|".join(map(re.escape, parts)), lambda place: parts[place[0]], page)
 
 
 def _label(record: Mapping[Hashable, Any]) -> str:

@@ -1,28 +1,36 @@
 """How a figure is laid out: its width, the legend above its axes, and the words below."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from textwrap import fill
 from typing import Any
 
+from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
 
 from sc2bench.files import write_atomic
 from sc2bench.report.style import COLUMN_INCHES, TEXT_INCHES, paper_style
+from sc2bench.text import one_line
 
 TYPE_SIZE, SMALL_TYPE_SIZE = 6.5, 6.0
 # What the labels of the y axis take of a panel's width.
 LABELS_POINTS = 36
 HOLLOW: dict[str, Any] = {"fillstyle": "none", "markeredgewidth": 0.6}
-REFERENCE: dict[str, Any] = {"color": "#444444", "linestyle": (0, (6, 2)), "linewidth": 0.8, "zorder": 1}
+_REFERENCE: dict[str, Any] = {"color": "#444444", "linewidth": 0.8, "zorder": 1}
+_REFERENCE_DASHES = ((6, 2), (6, 2, 1.5, 2), (2, 2), (10, 3))
+# How markers of points that another point of their curve beats are told from the others.
+HOLLOW_SENTENCE = "Hollow: another point of the curve is at least as good with no more bytes."
 # Above this number of curves, or if only fewer have a legend of at least two columns, a figure is as wide as the text.
 _COLUMN_CURVES = 9
 _ONE_COLUMN_LEGEND = 5
 _AXES_INCHES = 2.35
 _CAPTION_CHARACTERS_PER_INCH = 22
+_LINE_INCHES = 0.11
+# What a legend's entry needs beside its text, and the width of a letter, in parts of the type size.
+_HANDLE_EMS, _LETTER_EMS = 4.5, 0.6
 
 
 def open_figure(handles: Sequence[Line2D], curves: int, *, wide: bool = False) -> tuple[Figure, bool]:
@@ -44,14 +52,27 @@ def open_figure(handles: Sequence[Line2D], curves: int, *, wide: bool = False) -
     return figure, wide
 
 
-def add_caption(figure: Figure, text: str) -> None:
-    """Says something below the axes."""
-    figure.supxlabel(fill_text(figure, text), fontsize=SMALL_TYPE_SIZE, color="#444444")
+def reference_style(number: int) -> dict[str, Any]:
+    """Of the line of a teacher, the first, second, ... of a figure."""
+    return _REFERENCE | {"linestyle": (0, _REFERENCE_DASHES[number % len(_REFERENCE_DASHES)])}
+
+
+def reference_handles(labels: Iterable[str]) -> list[Line2D]:
+    """Entries of the legend for the lines of teachers, in order."""
+    return [Line2D([], [], label=label, **reference_style(number)) for number, label in enumerate(labels)]
+
+
+def add_caption(figure: Figure, sentences: Iterable[str]) -> None:
+    """Says something below the axes, and makes room for it; nothing is said if there are no sentences."""
+    text = fill_text(figure, " ".join(sentences))
+    if text:
+        figure.supxlabel(text, fontsize=SMALL_TYPE_SIZE, color="#444444")
+        figure.set_figheight(figure.get_figheight() + (text.count("\n") + 1) * _LINE_INCHES)
 
 
 def fill_text(figure: Figure, text: str) -> str:
     """Breaks small type into lines that the figure holds."""
-    return fill(text, int(figure.get_figwidth() * _CAPTION_CHARACTERS_PER_INCH))
+    return fill(one_line(text), int(figure.get_figwidth() * _CAPTION_CHARACTERS_PER_INCH))
 
 
 def write_figure(figure: Figure, stem: Path) -> list[Path]:
@@ -65,10 +86,22 @@ def write_figure(figure: Figure, stem: Path) -> list[Path]:
     return paths
 
 
+def legend_of(figure: Figure, handles: Sequence[Artist], characters: int, **where: Any) -> Legend:
+    """A legend with the labels of its handles, whatever they are, in lines of so many characters."""
+    # Matplotlib leaves out labels that start with an underscore, so they are set afterwards.
+    legend = figure.legend(handles=handles, labels=[""] * len(handles), **where)
+    for text, handle in zip(legend.get_texts(), handles, strict=True):
+        text.set_text(fill(one_line(handle.get_label()), characters))
+    return legend
+
+
 def _add_legend(figure: Figure, handles: Sequence[Line2D]) -> tuple[Legend, int]:
     """Above the axes, because curves of several methods leave no corner free; as many columns as fit."""
+    characters = int((figure.get_figwidth() * 72 / TYPE_SIZE - _HANDLE_EMS) / _LETTER_EMS)
+    # Where no curve has the metric there is nothing but a caption.
+    handles = handles or [Line2D([], [], linestyle="", label=" ")]
     for columns in range(min(6, len(handles)), 0, -1):
-        legend = figure.legend(handles=handles, loc="outside upper center", ncols=columns)
+        legend = legend_of(figure, handles, characters, loc="outside upper center", ncols=columns)
         if columns == 1 or legend.get_window_extent().width <= figure.bbox.width:
             break
         legend.remove()

@@ -3,15 +3,22 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
-from math import ceil, inf, sqrt
+from math import ceil, floor, inf, sqrt
 
+import numpy as np
 import pandas as pd
 
+from sc2bench.errors import DataError
+from sc2bench.report.pareto import bytes_at_quality, pareto_front
 from sc2bench.report.tables import BELOW_TEACHER, REFERENCE_METHOD, curves, references
 
 # The package's own table; its column `source` says what each number is taken from, and what is assumed.
 PROFILES = "link_profiles.csv"
 _BYTE_BITS = 8
+# Points by which a curve may miss the quality at which it is compared.
+TOLERANCE = 0.5
+# The share of the curves that is to be compared, and the step of that quality.
+_MOST, _STEP = 2 / 3, 0.5
 _TIMES = ("device_ms_p50", "server_ms_p50", "server_network_ms_p50")
 
 
@@ -52,7 +59,7 @@ IDEAL = Link("ideal", inf)
 
 @dataclass(frozen=True)
 class Choice:
-    """A way to a prediction, with the point of its curve that is chosen.
+    """A way to a prediction: a measured point of a curve, or one between two of them.
 
     Attributes:
         label: of the curve.
@@ -60,7 +67,7 @@ class Choice:
         server_ms: time of the server's half.
         sent_bytes: mean bytes of a sample; `None` if nothing is sent.
         quality: in percent.
-        rate: the value of the rate knob.
+        rate: the value of the rate knob; `None` between two measured points.
     """
 
     label: str
@@ -121,37 +128,95 @@ def _between(low: float, high: float) -> float:
     return sqrt(low * high) or high / 2
 
 
-def has_times(records: pd.DataFrame) -> bool:
-    """Whether single images were timed for any of the records."""
-    return set(_TIMES) <= set(records) and bool(records[list(_TIMES)].notna().all(axis=1).any())
+@dataclass(frozen=True)
+class Comparison:
+    """Ways to a prediction of equal quality.
+
+    Attributes:
+        quality: that all of them reach, in percent.
+        choices: of each curve that reaches it one point, and the teacher behind the link and on the device itself.
+        missed: the best quality of each curve that does not reach it, by label.
+    """
+
+    quality: float
+    choices: tuple[Choice, ...]
+    missed: dict[str, float]
 
 
-def choices(records: pd.DataFrame, metric: str) -> list[Choice]:
-    """One point of each curve, and the teacher behind the link and on the device itself.
+def has_times(records: pd.DataFrame, metric: str) -> bool:
+    """Whether single images were timed for any of the records that have the metric."""
+    return set(_TIMES) <= set(records) and bool(records[[*_TIMES, metric]].notna().all(axis=1).any())
 
-    Of a curve it is the point of the fewest bytes whose quality is at most a point below the teacher's (without a
-    teacher: below the best of all records); if there is none, that of the highest quality. For the teacher on the
-    device, the device is taken to be as fast as the server: the times of both were measured on one machine.
+
+def compare_at(records: pd.DataFrame, metric: str, quality: float | None = None) -> Comparison:
+    """Compares curves at one quality.
+
+    Of a curve it is the point of that quality on its Pareto front, with bytes and times interpolated between the two
+    measured ones beside it; if the curve starts above, its point of the fewest bytes; and if it ends at most
+    `TOLERANCE` points below, its best one. The teacher has its own quality. On the device, it is taken to be as fast as
+    on the server: the times of both were measured on one machine.
 
     Args:
         records: with the column `curve`; those without times are left out.
         metric: the column of the quality.
+        quality: in percent; `None`: see `target_quality`.
+
+    Raises:
+        DataError: no curve reaches the given quality.
     """
     timed = records.dropna(subset=[*_TIMES, metric])
-    best = max(references(records, metric, ()).values(), default=records[metric].max())
-    found = []
-    for label, curve in curves(timed).items():
-        near = curve[curve[metric] >= best - min(BELOW_TEACHER)]
-        point = curve.loc[curve[metric].idxmax()] if near.empty else near.loc[near["bytes_mean"].idxmin()]
-        found.append(_choice(label, point, metric))
+    groups = curves(timed)
+    bests = {label: float(curve[metric].max()) for label, curve in groups.items()}
+    teachers = references(timed, metric, ())
+    target = target_quality(list(bests.values()), list(teachers.values())) if quality is None else quality
+    found = {label: _point_at(label, curve, metric, target) for label, curve in groups.items()}
+    choices = [choice for choice in found.values() if choice is not None]
+    if quality is not None and bests and not choices:
+        label = max(bests, key=lambda name: bests[name])
+        raise DataError(
+            f"--quality: no curve that was timed reaches {quality:g} %; the best one, '{label}', has {bests[label]:.2f}"
+        )
     for label, curve in timed[timed["method"] == REFERENCE_METHOD].groupby("curve", sort=False):
-        point = curve.iloc[0]
-        found.append(_choice(str(label), point, metric))
-        alone = float(point["server_network_ms_p50"])
-        found.append(Choice(f"{label}, on the device", alone, 0.0, None, float(point[metric])))
-    return found
+        there = _measured(str(label), curve.iloc[0], metric)
+        alone = float(curve["server_network_ms_p50"].iloc[0])
+        choices += [there, Choice(f"{label}, on the device", alone, 0.0, None, there.quality)]
+    return Comparison(target, tuple(choices), {label: bests[label] for label in found if found[label] is None})
 
 
-def _choice(label: str, point: pd.Series, metric: str) -> Choice:
+def target_quality(bests: Sequence[float], teachers: Sequence[float]) -> float:
+    """The quality at which curves are compared: near the teacher's, if they come there, and else what most reach.
+
+    It is a point below the best teacher's, or where fewer than two thirds of the curves come so close, the highest
+    quality that two thirds of them reach; either is rounded down to half a point.
+
+    Args:
+        bests: the best quality of each curve.
+        teachers: the qualities of the teachers.
+
+    >>> target_quality([54.28, 45.47, 35.94, 61.03, 62.52, 62.74], [64.15])
+    54.0
+    """
+    known = [max(teachers) - min(BELOW_TEACHER)] if teachers else []
+    if bests:
+        known.append(sorted(bests, reverse=True)[ceil(_MOST * len(bests)) - 1])
+    return floor(min(known) / _STEP) * _STEP
+
+
+def _point_at(label: str, curve: pd.DataFrame, metric: str, target: float) -> Choice | None:
+    """The point of a curve that has a quality; see `compare_at`."""
+    every = curve[metric].to_numpy(float)
+    front = curve.iloc[pareto_front(curve["bytes_mean"].to_numpy(float), every)]
+    quality = front[metric].to_numpy(float)
+    if quality[-1] < target - TOLERANCE:
+        return None
+    reached = float(min(max(target, quality[0]), quality[-1]))
+    if reached in quality:
+        return _measured(label, front[quality == reached].iloc[0], metric)
+    size = bytes_at_quality(front["bytes_mean"].to_numpy(float), quality, reached)
+    device, server = (float(np.interp(reached, quality, front[name].to_numpy(float))) for name in _TIMES[:2])
+    return Choice(label, device, server, size, reached)
+
+
+def _measured(label: str, point: pd.Series, metric: str) -> Choice:
     device, server, size, quality = (float(point[name]) for name in (*_TIMES[:2], "bytes_mean", metric))
     return Choice(label, device, server, size, quality, None if pd.isna(point["rate"]) else float(point["rate"]))

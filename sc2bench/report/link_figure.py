@@ -1,6 +1,7 @@
 """The figure of end-to-end latency against bandwidth."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from math import ceil, floor, log10
 
 import numpy as np
 import pandas as pd
@@ -9,8 +10,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
 
-from sc2bench.report.layout import REFERENCE, SMALL_TYPE_SIZE, add_caption, open_figure
-from sc2bench.report.link import IDEAL, Choice, Link, choices, profiles
+from sc2bench.report.layout import SMALL_TYPE_SIZE, add_caption, open_figure, reference_style
+from sc2bench.report.link import IDEAL, Choice, Comparison, Link, compare_at, profiles
+from sc2bench.report.link_tables import missed_sentence
+from sc2bench.report.quantities import metric_quantity
 from sc2bench.report.style import Look, first_records, looks, paper_style
 from sc2bench.report.tables import curves
 
@@ -20,41 +23,71 @@ _MARGIN = 3.0
 _UNITS = ((1e6, "Gbit/s"), (1e3, "Mbit/s"), (1.0, "kbit/s"))
 
 
-def link_figure(records: pd.DataFrame, metric: str, shown: Sequence[str] = ()) -> Figure:
-    """Draws end-to-end latency against bandwidth, with a marker at the nominal bandwidth of each profile.
+def link_figure(
+    records: pd.DataFrame,
+    metric: str,
+    shown: Sequence[str] = (),
+    styles: Mapping[str, Look] | None = None,
+    quality: float | None = None,
+) -> Figure:
+    """Draws end-to-end latency at equal quality against bandwidth, with a marker at each profile's nominal bandwidth.
+
+    The legend has the quality of each choice; the caption names the curves that are not compared.
 
     Args:
         records: of the whole suite, with the column `curve`, some with times.
-        metric: the column of the quality that points are chosen by.
+        metric: the column of the quality.
         shown: labels of the curves of this figure; empty: all. Those of the teacher are always there.
+        styles: of the curves, by label; `None`: told apart in this figure.
+        quality: at which curves are compared, in percent; `None`: see `link.target_quality`.
+
+    Raises:
+        DataError: no curve reaches the quality.
     """
     groups = curves(records)
-    found = [c for c in choices(records, metric) if not shown or c.label in shown or c.label not in groups]
-    styles = looks(first_records(groups), list(groups))
+    chosen = [label for label in groups if not shown or label in shown]
+    styles = styles or looks(first_records(groups), [chosen])
+    compared = compare_at(records, metric, quality)
+    found = [choice for choice in compared.choices if choice.label in chosen or choice.label not in groups]
+    missed = {label: best for label, best in compared.missed.items() if label in chosen}
     links = profiles()
     span = links[0].kbit_per_s / _MARGIN, links[-1].kbit_per_s * _MARGIN
     with paper_style():
         figure, _ = open_figure([_handle(choice, styles) for choice in found], len(found))
         axes = figure.subplots()
-        for choice in found:
-            _draw(axes, choice, styles, links, span)
         axes.set_xscale("log")
         axes.set_yscale("log")
         axes.set_xlim(*span)
+        for choice in found:
+            _draw(axes, choice, styles, links, span)
         _name_profiles(axes, links)
         axes.set_xlabel("Bandwidth (log scale)")
         axes.set_ylabel("End-to-end latency (ms, log scale)")
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _bandwidth(value)))
+        axes.xaxis.set_major_locator(FixedLocator(_powers(*span, step=2)))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
-        add_caption(figure, "Without round trip, loss and overhead; nominal bandwidths are marked.")
+        axes.yaxis.set_minor_formatter(NullFormatter())
+        sentences = [
+            f"At a {metric_quantity(metric).short} of {compared.quality:g} %, interpolated between measured points; "
+            "the legend says what each has.",
+            missed_sentence(Comparison(compared.quality, (), missed)),
+            "Without round trip, loss and overhead; nominal bandwidths are marked.",
+        ]
+        add_caption(figure, [sentence for sentence in sentences if sentence])
         return figure
 
 
+def _powers(low: float, high: float, step: int) -> list[float]:
+    """Powers of ten within a range, each so many powers after the one before."""
+    first, last = ceil(log10(low)), floor(log10(high))
+    return [10.0**power for power in range(first, last + 1, step)]
+
+
 def _draw(
-    axes: Axes, choice: Choice, styles: dict[str, Look], links: Sequence[Link], span: tuple[float, float]
+    axes: Axes, choice: Choice, styles: Mapping[str, Look], links: Sequence[Link], span: tuple[float, float]
 ) -> None:
     if choice.sent_bytes is None:
-        axes.axhline(choice.end_to_end_ms(IDEAL), **REFERENCE)
+        axes.axhline(choice.end_to_end_ms(IDEAL), **reference_style(0))
         return
     style = styles.get(choice.label, _TEACHER_LOOK).plot_arguments()
     bandwidths = np.geomspace(*span, 200)
@@ -65,11 +98,12 @@ def _draw(
     axes.plot(marks, heights, markeredgewidth=0, zorder=4, **(style | {"linestyle": ""}))
 
 
-def _handle(choice: Choice, styles: dict[str, Look]) -> Line2D:
+def _handle(choice: Choice, styles: Mapping[str, Look]) -> Line2D:
+    label = f"{choice.label} ({choice.quality:.1f} %)"
     if choice.sent_bytes is None:
-        return Line2D([], [], label=choice.label, **REFERENCE)
+        return Line2D([], [], label=label, **reference_style(0))
     look = styles.get(choice.label, _TEACHER_LOOK)
-    return Line2D([], [], label=choice.label, markeredgewidth=0, **look.plot_arguments())
+    return Line2D([], [], label=label, markeredgewidth=0, **look.plot_arguments())
 
 
 def _name_profiles(axes: Axes, links: Sequence[Link]) -> None:

@@ -5,41 +5,45 @@ from math import inf
 
 import pandas as pd
 
-from sc2bench.report.link import IDEAL, Choice, Link, choices, crossover, fastest, profiles
+from sc2bench.report.link import IDEAL, TOLERANCE, Choice, Comparison, Link, compare_at, crossover, fastest, profiles
 from sc2bench.report.quantities import metric_quantity
 from sc2bench.report.table import Table
-from sc2bench.report.tables import BELOW_TEACHER
 
 
-def link_tables(records: pd.DataFrame, metric: str) -> list[Table]:
+def link_tables(records: pd.DataFrame, metric: str, quality: float | None = None) -> list[Table]:
     """All tables about links, of records that have times.
 
     Args:
         records: with the column `curve`.
         metric: the column of the quality.
+        quality: at which curves are compared, in percent; `None`: see `link.target_quality`.
+
+    Raises:
+        DataError: no curve reaches the quality.
     """
-    found = choices(records, metric)
+    compared = compare_at(records, metric, quality)
     return [
-        link_latency_table(found, metric, profiles(), _machines(records)),
-        link_fastest_table(found),
-        crossover_table(found),
+        link_latency_table(compared, metric, profiles(), _machines(records)),
+        link_fastest_table(compared, metric),
+        crossover_table(compared.choices),
     ]
 
 
-def link_latency_table(found: Sequence[Choice], metric: str, links: Sequence[Link], machines: str = "") -> Table:
+def link_latency_table(compared: Comparison, metric: str, links: Sequence[Link], machines: str = "") -> Table:
     """A row a choice, a column a link: milliseconds from an image to its prediction.
 
     Args:
-        found: what is compared.
+        compared: what is compared; curves that are not have their best quality, and nothing else.
         metric: the column of the quality.
         links: what is between device and server.
         machines: where the times were measured.
     """
     what = metric_quantity(metric)
     rows = []
-    for choice in found:
+    for choice in compared.choices:
         row: dict[str, object] = {
             "Curve": choice.label,
+            "Compared": "yes",
             "Value": choice.rate,
             what.head: choice.quality,
             "Bytes": choice.sent_bytes,
@@ -47,36 +51,60 @@ def link_latency_table(found: Sequence[Choice], metric: str, links: Sequence[Lin
             "Server [ms]": choice.server_ms,
         }
         rows.append(row | {f"{link.name} [ms]": choice.end_to_end_ms(link) for link in links})
+    rows += [{"Curve": label, "Compared": "no", what.head: best} for label, best in compared.missed.items()]
     caption = (
         "Device, link and server one after the other, medians of single images"
-        f"{f' on {machines}' if machines else ''}. Of a curve, the point of the fewest bytes whose {what.short} is at "
-        f"most {min(BELOW_TEACHER)} point below the teacher's, else its best one. On the device: the teacher takes as "
-        "long there as on the server, for both were timed on one machine. Links: "
+        f"{f' on {machines}' if machines else ''}. {equal_quality_sentence(compared, metric)} On the device: the "
+        "teacher takes as long there as on the server, for both were timed on one machine. Links: "
         + "; ".join(_described(link) for link in links)
         + "."
     )
     formats = {"Value": "g", what.head: ".2f", "Device [ms]": ".2f", "Server [ms]": ".2f"}
-    return Table("link_latency", "End-to-end latency", caption, pd.DataFrame(rows), formats)
+    title = f"End-to-end latency at a {what.short} of {compared.quality:g} %"
+    return Table("link_latency", title, caption, pd.DataFrame(rows), formats)
 
 
-def link_fastest_table(found: Sequence[Choice], link: Link = IDEAL) -> Table:
+def equal_quality_sentence(compared: Comparison, metric: str) -> str:
+    """What is compared at which quality, and what is not."""
+    what = metric_quantity(metric).short
+    text = (
+        f"Curves are compared at a {what} of {compared.quality:g} %: bytes and times are interpolated between the "
+        "measured points of the Pareto front beside it; the value of the rate knob is then empty. A curve that starts "
+        f"above has its point of the fewest bytes, one that ends at most {TOLERANCE:g} points below has its best one, "
+        "and a teacher has its own quality."
+    )
+    return f"{text} {missed_sentence(compared)}".rstrip()
+
+
+def missed_sentence(compared: Comparison) -> str:
+    """Which curves are not compared; empty if all are."""
+    named = ", ".join(f"{label} (at best {best:.1f} %)" for label, best in compared.missed.items())
+    return f"Not compared, for they don't reach it: {named}." if named else ""
+
+
+def link_fastest_table(compared: Comparison, metric: str, link: Link = IDEAL) -> Table:
     """A row a range of bandwidths, with the choice that is the fastest in it."""
+    what = metric_quantity(metric)
     rows = [
         {
             "From [kbit/s]": low or None,
             "To [kbit/s]": None if high == inf else high,
             "Fastest": choice.label,
+            what.head: choice.quality,
             "Bytes": choice.sent_bytes,
         }
-        for low, high, choice in fastest(found, link)
+        for low, high, choice in fastest(compared.choices, link)
     ]
+    missed = missed_sentence(compared)
     caption = (
-        "The choice of the least end-to-end latency at each bandwidth, of a link without round trip, loss and "
-        "overhead. Between two choices there is at most one such crossover, since latency is linear in the inverse of "
-        "the bandwidth; link_crossovers.csv has those of all pairs."
+        f"Among the curves that reach a {what.short} of {compared.quality:g} %, each at that quality as in the table "
+        "of latencies, the choice of the least end-to-end latency at each bandwidth, of a link without round trip, "
+        f"loss and overhead. {f'{missed} ' if missed else ''}Between two choices there is at most one such crossover, "
+        "since latency is linear in the inverse of the bandwidth; link_crossovers.csv has those of all pairs."
     )
-    formats = {"From [kbit/s]": ",.1f", "To [kbit/s]": ",.1f"}
-    return Table("link_fastest", "Fastest at each bandwidth", caption, pd.DataFrame(rows), formats)
+    formats = {"From [kbit/s]": ",.1f", "To [kbit/s]": ",.1f", what.head: ".2f"}
+    title = f"Fastest at each bandwidth for a {what.short} of {compared.quality:g} %"
+    return Table("link_fastest", title, caption, pd.DataFrame(rows), formats)
 
 
 def crossover_table(found: Sequence[Choice], link: Link = IDEAL) -> Table:
@@ -97,8 +125,8 @@ def crossover_table(found: Sequence[Choice], link: Link = IDEAL) -> Table:
                 }
             )
     caption = (
-        "The bandwidth at which two choices have the same end-to-end latency, of a link without round trip, loss and "
-        "overhead; empty where one of them is faster at any bandwidth."
+        "The bandwidth at which two choices of the table of latencies have the same end-to-end latency, of a link "
+        "without round trip, loss and overhead; empty where one of them is faster at any bandwidth."
     )
     columns = ["First", "Second", "Crossover [kbit/s]", "Faster below", "Faster above"]
     formats = {"Crossover [kbit/s]": ",.1f"}

@@ -2,26 +2,28 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from string import ascii_lowercase
 
 import pandas as pd
 from matplotlib.figure import Figure
 
 from sc2bench.errors import DataError
 from sc2bench.files import write_text
-from sc2bench.report.axes import quality_limits
+from sc2bench.report.axes import outside_sentences, quality_limits
 from sc2bench.report.document import document_of
 from sc2bench.report.explorer import explorer_page
-from sc2bench.report.figures import Curve, curve_handles, draw_panel, measured_curve
-from sc2bench.report.layout import LABELS_POINTS, TYPE_SIZE, add_caption, open_figure, write_figure
+from sc2bench.report.figures import curve_handles, draw_panel, known_curves, spreads, unknown_sentences
+from sc2bench.report.layout import HOLLOW_SENTENCE, LABELS_POINTS, TYPE_SIZE, add_caption, open_figure, write_figure
 from sc2bench.report.points import points_of
 from sc2bench.report.quantities import MAIN_METRICS, metric_quantity, quantity, task_name
 from sc2bench.report.report import FIGURE
-from sc2bench.report.spread import Spread, sentences
-from sc2bench.report.style import Look, first_records, looks, paper_style
+from sc2bench.report.spread import sentences, with_bars
+from sc2bench.report.style import Wish, first_records, looks, paper_style
 from sc2bench.report.table import Columns, Table
 from sc2bench.report.tables import curves
 
 _ALL = 100.0
+_LETTERS = ascii_lowercase
 
 
 def write_joint_report(
@@ -32,6 +34,7 @@ def write_joint_report(
     metrics: Sequence[str],
     html: bool = False,
     label: str | None = None,
+    wishes: Mapping[str, Wish] | None = None,
 ) -> list[Path]:
     """Writes a table (Markdown, CSV, LaTeX) and a figure (PNG, PDF) of points with several qualities each.
 
@@ -42,6 +45,7 @@ def write_joint_report(
         metrics: the columns of the qualities; those that no record has are left out.
         html: also write the page to look around in.
         label: what references to the table start with; `None`: the folder's name.
+        wishes: what the suite asks for the looks of its curves, by label.
 
     Returns:
         The paths of the files.
@@ -58,10 +62,10 @@ def write_joint_report(
     written = [folder / "table.md"]
     write_text(written[0], document_of(title, points, [table]))
     written += table.write(folder / "tables", f"tab:{label or folder.name}-{table.name}")
-    written += write_figure(joint_figure(points, metrics), folder / FIGURE)
+    written += write_figure(joint_figure(points, metrics, wishes), folder / FIGURE)
     if html:
         page = folder / "explorer.html"
-        write_text(page, explorer_page(records, title, metrics[0]))
+        write_text(page, explorer_page(records, title, metrics[0], wishes))
         written.append(page)
     return written
 
@@ -86,36 +90,37 @@ def joint_table(records: pd.DataFrame, metrics: Sequence[str]) -> Table:
     return chosen.table("points", "Points", caption)
 
 
-def joint_figure(records: pd.DataFrame, metrics: Sequence[str]) -> Figure:
+def joint_figure(records: pd.DataFrame, metrics: Sequence[str], wishes: Mapping[str, Wish] | None = None) -> Figure:
     """Draws each quality against bytes on the wire, in panels side by side that are as wide as the text.
 
     Args:
         records: with the column `curve`.
         metrics: the columns of the qualities, in percent; a panel each.
+        wishes: what the suite asks for the looks of its curves, by label.
     """
     groups = curves(records)
-    styles = looks(first_records(groups), list(groups))
+    styles = looks(first_records(groups), [groups], wishes)
+    panels = [known_curves(groups, metric, styles) for metric in metrics]
+    # A curve may lack some of the qualities.
+    named = {curve.label: curve for drawn in panels for curve in drawn}
+    remarks = [HOLLOW_SENTENCE] if any(len(curve.beaten()) for drawn in panels for curve in drawn) else []
     with paper_style():
-        figure, _ = open_figure(curve_handles(_curves(groups, metrics[0], styles), [], {}), len(groups), wide=True)
+        figure, _ = open_figure(curve_handles(list(named.values()), [], {}), len(groups), wide=True)
         width = figure.get_figwidth() * 72 / len(metrics) - LABELS_POINTS
-        spreads: list[Spread] = []
         for number, axes in enumerate(figure.subplots(1, len(metrics), squeeze=False)[0]):
-            drawn = _curves(groups, metrics[number], styles)
+            drawn = panels[number]
             limits = quality_limits([curve.quality for curve in drawn], [], _ALL, every_curve=True)
+            limits = with_bars(limits, [(curve.quality, curve.spread) for curve in drawn])
             draw_panel(axes, drawn, {}, limits, width)
-            spreads += [curve.spread for curve in drawn if curve.spread is not None]
+            places = {curve.name: (curve.rate, curve.quality) for curve in drawn}
+            remarks += outside_sentences(axes, places, f"({_LETTERS[number]})")
             axes.set_ylabel(metric_quantity(metrics[number]).axis)
             axes.set_title(_panel_title(number, metrics[number]), loc="left", fontsize=TYPE_SIZE, pad=3)
-        if sentences(spreads):
-            add_caption(figure, " ".join(sentences(spreads)))
+        remarks += sentences(spreads([curve for drawn in panels for curve in drawn]))
+        add_caption(figure, [*remarks, *unknown_sentences(groups, ["bytes_mean", *metrics])])
         return figure
-
-
-def _curves(groups: Mapping[str, pd.DataFrame], metric: str, styles: Mapping[str, Look]) -> list[Curve]:
-    known = {label: curve.dropna(subset=[metric]) for label, curve in groups.items()}
-    return [measured_curve(label, curve, metric, styles[label]) for label, curve in known.items() if len(curve)]
 
 
 def _panel_title(number: int, metric: str) -> str:
     tasks = {own: task for task, own in MAIN_METRICS.items()}
-    return f"({'abcdefgh'[number]}) {task_name(tasks.get(metric, metric))}"
+    return f"({_LETTERS[number]}) {task_name(tasks.get(metric, metric))}"

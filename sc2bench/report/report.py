@@ -35,7 +35,7 @@ from sc2bench.report.points import points_of
 from sc2bench.report.published import points_for_figure
 from sc2bench.report.quantities import COSTS
 from sc2bench.report.rate_parts import rate_parts_table
-from sc2bench.report.style import first_records, identity
+from sc2bench.report.style import Wish, first_records, identity, looks
 from sc2bench.report.table import Table
 from sc2bench.report.tables import curves, delta_table, equal_quality_table, points_table, summary_table
 
@@ -57,6 +57,8 @@ def write_report(
     device_budgets: Sequence[float] = (),
     html: bool = False,
     label: str | None = None,
+    wishes: Mapping[str, Wish] | None = None,
+    quality: float | None = None,
 ) -> list[Path]:
     """Writes the tables (Markdown, CSV, LaTeX) and the figures (PNG, PDF) of a set of records.
 
@@ -74,6 +76,8 @@ def write_report(
         device_budgets: likewise of `cost`.
         html: also write the page to look around in.
         label: what references to the tables start with; `None`: the folder's name.
+        wishes: what the suite asks for the looks of its curves, by label.
+        quality: at which latencies are compared, in percent; `None`: as `link.target_quality` has it.
 
     Returns:
         The paths of the files.
@@ -92,7 +96,7 @@ def write_report(
     measured, records = records, points_of(records)
     groups = curves(records)
     tables, notes = _tables(records, metric, anchor, cost, budgets, device_budgets) if groups else ([], [])
-    linked = link_tables(records, metric) if has_times(records) else []
+    linked = link_tables(records, metric, quality) if has_times(records, metric) else []
     # The crossovers of all pairs are, like the points, too many for the document's common part.
     tables, apart = [*tables, *linked[:-1]], [*linked[-1:], points_table(records, metric)]
     written = [folder / "table.md"]
@@ -102,19 +106,20 @@ def write_report(
     plan = {name: [label for label in labels if label in groups] for name, labels in (figures or {}).items()}
     plan = plan or {FIGURE: list(groups)}
     main = next(iter(plan))
+    styles = looks(first_records(groups), plan.values(), wishes)
     for name, shown in plan.items():
         if shown:
             behind = None if published is None else _behind(published, records, shown, main=name == main)
-            written += write_figure(rate_quality_figure(records, metric, shown, behind), folder / name)
+            written += write_figure(rate_quality_figure(records, metric, shown, behind, styles), folder / name)
     if plan[main]:
         for name, draw in (("cost_accuracy", cost_quality_figure), ("rate_cost_accuracy", rate_cost_quality_figure)):
-            figure = draw(records, metric, cost, plan[main])
+            figure = draw(records, metric, cost, plan[main], styles)
             written += [] if figure is None else write_figure(figure, folder / name)
-        if has_times(records):
-            written += write_figure(link_figure(records, metric, plan[main]), folder / "link_latency")
+        if has_times(records, metric):
+            written += write_figure(link_figure(records, metric, plan[main], styles, quality), folder / "link_latency")
     if html:
         page = folder / "explorer.html"
-        write_text(page, explorer_page(measured, title, metric))
+        write_text(page, explorer_page(measured, title, metric, wishes))
         written.append(page)
     return written
 

@@ -57,6 +57,23 @@ class Spread:
         )  # fmt: skip
 
 
+def with_bars(limits: tuple[float, float], points: Iterable[tuple[np.ndarray, Spread | None]]) -> tuple[float, float]:
+    """Limits of a quality axis, widened for the whole bars of the points that are inside.
+
+    Args:
+        limits: what the axis would span.
+        points: the qualities of each curve, (N,), and their spread.
+    """
+    low, high = limits
+    for quality, spread in points:
+        if spread is not None:
+            inside = (quality >= limits[0]) & (quality <= limits[1])
+            bars = np.nan_to_num(spread.quality)
+            low = min([low, *(quality - bars)[inside]])
+            high = max([high, *(quality + bars)[inside]])
+    return low, high
+
+
 def sentences(spreads: Iterable[Spread]) -> list[str]:
     """What a figure says about its error bars, if it has some."""
     return [SENTENCE] if any(spread.known for spread in spreads) else []

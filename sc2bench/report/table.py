@@ -1,6 +1,5 @@
 """A table and its three forms: Markdown, CSV and LaTeX."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,19 +9,12 @@ import pandas as pd
 
 from sc2bench.files import write_text
 from sc2bench.report.quantities import Quantity
+from sc2bench.text import csv_cell, latex, latex_label, markdown, one_line
 
 _FORMAT = ".1f"
 # Tables with more rows than a page takes go over several.
 _PAGE_ROWS = 45
 # Escapes, and what Computer Modern would set as other signs.
-_LATEX = str.maketrans(
-    {sign: f"\\{sign}" for sign in "&%$#_{}"}
-    | {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"}
-    | {"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", "\u2264": r"$\leq$", "\u00b1": r"$\pm$"}
-)
-_MINUS = re.compile(r"(?<!\S)-(?= ?\d)")
-# Behind the end of a line, LaTeX would take it for the start of an option.
-_BRACKET = re.compile(r"^\[")
 # Longer heads go over several lines.
 _HEAD_CHARACTERS = 8
 # Shrinks a tabular to the line, that of a column or of the page, if it is wider.
@@ -58,15 +50,16 @@ class Table:
 
     def to_markdown(self) -> str:
         """The rows in GitHub's Markdown, numbers to the right."""
-        bold, cells = self._bold(), self._cells()
+        bold, cells = self._bold(), self._cells().map(markdown)
         marked = cells.where(~bold, "**" + cells + "**")
         rule = ["---:" if right else "---" for right in self._numeric()]
-        rows = [list(map(str, cells.columns)), rule, *marked.to_numpy().tolist()]
+        rows = [list(map(markdown, cells.columns)), rule, *marked.to_numpy().tolist()]
         return "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
 
     def to_csv(self) -> str:
         """The rows with all digits."""
-        return self.frame.to_csv(index=False)
+        safe = self.frame.map(lambda cell: csv_cell(cell) if isinstance(cell, str) else cell)
+        return safe.rename(columns=lambda head: csv_cell(str(head))).to_csv(index=False)
 
     def to_latex(self, label: str) -> str:
         """A float with rules of booktabs; a `longtable` if it is longer than a page.
@@ -74,7 +67,7 @@ class Table:
         Args:
             label: what references find it by.
         """
-        cells = self._cells().map(to_latex_text)
+        cells = self._cells().map(latex)
         right = dict(zip(cells, self._numeric(), strict=True))
         style = cells.style.hide(axis="index").format_index(lambda head: _latex_head(head, right[head]), axis=1)
         style = style.apply(lambda _: self._bold().map(lambda yes: "textbf:--rwrap;" if yes else ""), axis=None)
@@ -82,8 +75,8 @@ class Table:
         text = style.to_latex(
             hrules=True,
             column_format=f"@{{}}{''.join('r' if numbers else 'l' for numbers in right.values())}@{{}}",
-            caption=to_latex_text(self.caption),
-            label=label,
+            caption=latex(self.caption),
+            label=latex_label(label),
             **({"environment": "longtable"} if long else {"position": "t", "position_float": "centering"}),
         )
         if long:
@@ -199,21 +192,11 @@ def _cell(value: object, form: str) -> str:
     return str(value)
 
 
-def to_latex_text(text: str) -> str:
-    r"""Text that LaTeX sets as it stands.
-
-    >>> print(to_latex_text("<= 5 % of a_b"))
-    $\leq$ 5 \% of a\_b
-    """
-    escaped = text.replace("<=", "\u2264").replace(" ... ", "--").translate(_LATEX)
-    return _BRACKET.sub("{[}", _MINUS.sub("$-$", escaped))
-
-
 def _latex_head(head: str, right: bool) -> str:
-    lines = [to_latex_text(line) for line in _head_lines(head)]
+    lines = [latex(line) for line in _head_lines(head)]
     joined = r" \\ ".join(lines)
     return joined if len(lines) == 1 else rf"\shortstack[{'r' if right else 'l'}]{{{joined}}}"
 
 
 def _head_lines(head: object) -> list[str]:
-    return wrap(str(head), _HEAD_CHARACTERS, break_long_words=False, break_on_hyphens=False)
+    return wrap(one_line(head), _HEAD_CHARACTERS, break_long_words=False, break_on_hyphens=False)

@@ -182,7 +182,7 @@ def curves(records: pd.DataFrame) -> dict[str, pd.DataFrame]:
 def references(records: pd.DataFrame, metric: str, shown: Sequence[str]) -> dict[str, float]:
     """The qualities of the teachers that belong to the shown curves, by label; of all, if no curve is shown."""
     teachers = set(records.loc[records["curve"].isin(shown), "teacher"])
-    found = records[records["method"] == REFERENCE_METHOD]
+    found = records[(records["method"] == REFERENCE_METHOD) & records[metric].notna()]
     if teachers:
         found = found[found["teacher"].isin(teachers)]
     return {str(label): float(curve[metric].iloc[0]) for label, curve in found.groupby("curve", sort=False)}
