@@ -16,6 +16,7 @@ ORDER = [
     "coding",
     "claims",
     "progress",
+    "plugins",
     "registry",
     "config",
     "state",
