@@ -3,7 +3,6 @@
 Each job is a runner over the whole suite; claims divide the points among them while they run.
 """
 
-import os
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -15,6 +14,7 @@ from typing import Any
 import torch
 
 from sc2bench.errors import ConfigError, OutputError, Sc2benchError
+from sc2bench.processes import processors
 from sc2bench.progress import Work
 from sc2bench.registry import load_plugins
 from sc2bench.signals import heeding_interrupts
@@ -69,7 +69,7 @@ class JobOptions:
         """Threads of each process of a job."""
         cpus = self.cpus
         if cpus is None:
-            cpus = len(os.sched_getaffinity(0)) // self.jobs if self.launcher == "local" else 1
+            cpus = processors() // self.jobs if self.launcher == "local" else 1
         return max(cpus // max(self.gpus, 1), 1)
 
 

@@ -54,6 +54,14 @@ def start() -> None:
     PartialState(on_processor, **options)
 
 
+def processors() -> int:
+    """How many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    # Neither macOS nor Windows has it.
+    return os.cpu_count() or 1
+
+
 def count() -> int:
     """How many processes work together."""
     return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1

@@ -1,14 +1,18 @@
 """One kind of registry for everything that a configuration can name."""
 
 import importlib
-import importlib.util
 import pkgutil
-from collections.abc import Callable, Iterable
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
+from weakref import WeakSet
 
 from sc2bench.errors import ConfigError, nearest
+from sc2bench.plugins import Plugin, import_file, import_installed
 
 T = TypeVar("T")
 
@@ -27,11 +31,17 @@ class Registry(Generic[T]):
             filled by hand.
     """
 
+    _all: "ClassVar[WeakSet[Registry[Any]]]" = WeakSet()
+
     def __init__(self, kind: str, package: str | None = None):
         self.kind = kind
         self._package = package
         self._entries: dict[str, T] = {}
+        # Of each entry the module that registered it.
+        self._origins: dict[str, str] = {}
         self._loaded = package is None
+        self._loading = False
+        Registry._all.add(self)
 
     def register(self, name: str) -> Callable[[Any], Any]:
         """Returns a decorator that registers what it decorates under `name`.
@@ -44,6 +54,7 @@ class Registry(Generic[T]):
             if name in self._entries:
                 raise ConfigError(f"{self.kind} '{name}' is registered twice; choose another name")
             self._entries[name] = entry
+            self._origins[name] = sys._getframe(1).f_globals.get("__name__", "")
             return entry
 
         return decorate
@@ -65,14 +76,41 @@ class Registry(Generic[T]):
         return sorted(self._entries)
 
     def _load(self) -> None:
-        if self._loaded or self._package is None:
+        if self._loaded or self._loading or self._package is None:
             return
+        # What is imported may look names up itself.
+        self._loading = True
+        try:
+            with _taken_back_on_failure():
+                package = importlib.import_module(self._package)
+                for module in pkgutil.iter_modules(getattr(package, "__path__", ())):
+                    importlib.import_module(f"{self._package}.{module.name}")
+        finally:
+            self._loading = False
+        _load_installed_plugins()
         self._loaded = True
-        package = importlib.import_module(self._package)
-        for module in pkgutil.iter_modules(getattr(package, "__path__", ())):
-            importlib.import_module(f"{self._package}.{module.name}")
-        for plugin in entry_points(group=PLUGIN_GROUP):
-            plugin.load()
+
+
+@contextmanager
+def _taken_back_on_failure() -> Iterator[list[str]]:
+    """Takes entries of modules whose import fails back, so that the next attempt fails for the same reason.
+
+    Gives a list, which holds the names that were registered when it is over.
+    """
+    before = {registry: set(registry._entries) for registry in Registry._all}
+    names: list[str] = []
+    try:
+        yield names
+    except BaseException:
+        for registry in Registry._all:
+            for name in registry._entries.keys() - before.get(registry, set()):
+                # Python keeps the modules that a failed one has imported, and would not run them again.
+                if registry._origins[name] not in sys.modules:
+                    del registry._entries[name], registry._origins[name]
+        raise
+    for registry in Registry._all:
+        new = registry._entries.keys() - before.get(registry, set())
+        names += [name for name in new if not registry._origins[name].startswith("sc2bench.")]
 
 
 def load_plugins(paths: Iterable[str]) -> None:
@@ -82,20 +120,47 @@ def load_plugins(paths: Iterable[str]) -> None:
         paths: the files; each is imported once, however often it is named.
 
     Raises:
-        ConfigError: a file is missing or is not a Python file.
+        ConfigError: a file is missing, is not a Python file, or its import fails; the sentence names file and line.
     """
     for text in paths:
-        path = Path(text).resolve()
-        if path in _plugins:
+        try:
+            path = Path(text).resolve()
+            is_file = path.is_file()
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise ConfigError(f"plugin '{text}' can't be reached: {reason}; mend its place or rights") from error
+        if str(path) in _plugins:
             continue
-        spec = importlib.util.spec_from_file_location(path.stem, path)
-        if not path.is_file() or spec is None or spec.loader is None:
+        if not is_file or path.suffix != ".py":
             raise ConfigError(f"plugin '{text}' is not a Python file; give the path of a .py file")
-        _plugins.add(path)
-        spec.loader.exec_module(importlib.util.module_from_spec(spec))
+        with _taken_back_on_failure() as names:
+            plugin = import_file(path, text)
+        _plugins[str(path)] = replace(plugin, names=frozenset(names))
 
 
-_plugins: set[Path] = set()
+def loaded_plugins() -> list[Plugin]:
+    """The plugins that are loaded, those of installed packages included; raises `ConfigError` for a broken one."""
+    _load_installed_plugins()
+    return list(_plugins.values())
+
+
+def _load_installed_plugins() -> None:
+    for point in entry_points(group=PLUGIN_GROUP):
+        key = f"{point.name}={point.value}"
+        # One that is being imported may look names up, which comes here again.
+        if key in _plugins or key in _importing:
+            continue
+        _importing.add(key)
+        try:
+            with _taken_back_on_failure() as names:
+                plugin = import_installed(point)
+            _plugins[key] = replace(plugin, names=frozenset(names))
+        finally:
+            _importing.discard(key)
+
+
+_plugins: dict[str, Plugin] = {}
+_importing: set[str] = set()
 
 DATASETS: Registry[Any] = Registry("data set", "sc2bench.data")
 AUGMENTATIONS: Registry[Any] = Registry("augmentation", "sc2bench.data")

@@ -20,6 +20,7 @@ ORDER = [
     "coding",
     "claims",
     "progress",
+    "plugins",
     "registry",
     "config",
     "state",

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+import sc2bench
 from sc2bench import registry
 from sc2bench.config import TaskConfig, compose
 from sc2bench.data import load_dataset
@@ -130,6 +131,18 @@ def test_one_encoder_sends_the_same_bytes_for_three_tasks(root, tmp_path):
         for name, value in single["quality"].items():
             assert record["quality"][name] == pytest.approx(value, abs=1e-3)
     assert len(sizes) == 1
+
+
+def test_teachers_of_members_have_the_classes_of_their_data(root):
+    teachers = {"classification": "resnet18", "segmentation": "fcn_resnet50"}
+    own = ["method=entropic_student", "rate=1", "method.bottleneck=fp_resnet", "method.widths=[16,8]"]
+    own += [f"task.root={root}", "teacher.weights=random", "teacher.library=torchvision"]
+    members = [list_of([f"task=scenes_{task}", f"teacher.name={name}", *own]) for task, name in teachers.items()]
+    common = ["task=scenes_all", "method=multi_task", f"task.root={root}", "teacher.weights=random", "rate=1"]
+    model = sc2bench.build([*common, f"members=[{','.join(members)}]"])
+    tails = model.server.tails
+    assert tails["image_classification"].tail.fc.out_features == 10
+    assert tails["semantic_segmentation"].head.classes == 11
 
 
 def list_of(overrides: list[str]) -> str:

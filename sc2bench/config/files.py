@@ -11,6 +11,7 @@ from sc2bench.config.overrides import merged
 from sc2bench.config.reading import read_yaml
 from sc2bench.errors import ConfigError, nearest
 from sc2bench.files import at_home
+from sc2bench.registry import METHODS
 
 # Groups whose choice is a file, as in `method=entropic_student`.
 FILE_GROUPS = ("task", "method", "recipe")
@@ -117,6 +118,11 @@ def _group(group: str, name: str, places: tuple[Path, ...], including: tuple[str
     """A file of a group under the keys that its `# @package` gives it, laid over those that its `defaults` include."""
     known = _files(group, places)
     if name not in known:
+        if group == "method" and name in METHODS:
+            raise ConfigError(
+                f"method: '{name}' is registered, but method= names a YAML file; write method/{name}.yaml with 'name: "
+                f"{name}' and the values of its fields in a folder, and name that with --config-dir"
+            )
         names = [*known, NO_RECIPE] if group == "recipe" else list(known)
         raise ConfigError(f"{group}: unknown {group} '{name}'; {nearest(name, names)}")
     if name in including:

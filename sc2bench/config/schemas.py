@@ -3,7 +3,9 @@
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, Field, asdict, dataclass, field, fields, is_dataclass
+from enum import Enum
+from pathlib import PurePath
 from typing import Any
 
 from sc2bench.registry import DATASETS
@@ -157,7 +159,7 @@ class RunConfig(Settings):
 
     def resolved(self) -> dict[str, Any]:
         """The whole configuration as plain, JSON-ready values."""
-        return asdict(self)
+        return _plain(asdict(self))
 
     def training_hash(self) -> str:
         """Names everything that the trained weights depend on, as 12 hexadecimal digits."""
@@ -182,7 +184,7 @@ def _digest(config: RunConfig, leave_out: Iterable[str]) -> str:
     In turn a default must never be changed: new behaviour is a new field, or a value in a YAML file.
     """
     kept = {key: value for key, value in _changed(config).items() if key not in leave_out}
-    kept["task"].pop("root", None)
+    kept.get("task", {}).pop("root", None)
     # What "auto" comes to on a machine is a part of the surroundings; single precision is the usual.
     if config.mixed_precision == "no":
         kept.pop("mixed_precision", None)
@@ -197,7 +199,7 @@ def _digest(config: RunConfig, leave_out: Iterable[str]) -> str:
     if limited and not _in_random_order(config.task.dataset):
         # Before parts were fixed and fair, `samples` took the first ones.
         kept["part"] = "spread"
-    text = json.dumps(kept, sort_keys=True)
+    text = json.dumps(_plain(kept), sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
 
 
@@ -209,9 +211,26 @@ def _changed(value: Any) -> Any:
     """A dataclass as a dictionary of the fields that differ from their defaults; anything else as it is."""
     if not is_dataclass(value) or isinstance(value, type):
         return value
-    default = type(value)()
-    names = [f.name for f in fields(value) if getattr(value, f.name) != getattr(default, f.name)]
-    return {name: _changed(getattr(value, name)) for name in names}
+    kept = {f.name: getattr(value, f.name) for f in fields(value)}
+    return {f.name: _changed(kept[f.name]) for f in fields(value) if kept[f.name] != _default(f)}
+
+
+def _default(of: "Field[Any]") -> Any:
+    """What a field is unless it is set; for one that must be set, what no value equals."""
+    return of.default if of.default_factory is MISSING else of.default_factory()
+
+
+def _plain(value: Any) -> Any:
+    """Values as JSON has them: names of enumerations, paths as texts, bytes in hexadecimal digits."""
+    if isinstance(value, dict):
+        return {_plain(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, Enum):
+        return value.name
+    if isinstance(value, bytes):
+        return value.hex()
+    return str(value) if isinstance(value, PurePath) else value
 
 
 @dataclass

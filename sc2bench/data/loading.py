@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils.data import get_worker_info
 
 from sc2bench.errors import DataError, Sc2benchError
+from sc2bench.processes import processors
 
 MAX_WORKERS = 8
 # No batch takes so long; workers that send nothing for as long never will.
@@ -30,14 +31,9 @@ def default_workers(batches: int) -> int:
     Args:
         batches: that are read in one pass; the first one has nothing to be read beside.
     """
-    try:
-        processors = len(os.sched_getaffinity(0))
-    except AttributeError:
-        # Of macOS and Windows.
-        processors = os.cpu_count() or 1
     # `torchrun` and `accelerate launch` say how many processes share this machine.
     sharing = os.environ.get("LOCAL_WORLD_SIZE", "1")
-    available = processors // max(int(sharing) if sharing.isdigit() else 1, 1)
+    available = processors() // max(int(sharing) if sharing.isdigit() else 1, 1)
     return max(min(available - 1, MAX_WORKERS, batches - 1), 0)
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from sc2bench.config import MethodConfig, RunConfig
+from sc2bench.data import load_dataset
 from sc2bench.errors import ConfigError
 from sc2bench.methods.base import ImageShape, Outputs, ServerHalf, build_model, half_of
 from sc2bench.methods.latent import LatentModel, LatentServer
@@ -73,13 +74,15 @@ class MultiTask(LatentModel):
 
         Raises:
             ConfigError: fewer than two members, two of one task, or one that sends no latents.
+            DataError: a member's data set, which says how many classes its teacher has, is missing.
         """
         names = [member.task.name for member in config.members]
         if len(set(names)) < 2 or len(set(names)) < len(names):
             raise ConfigError(f"members: {names} are no tasks to share an encoder; list students of different tasks")
         models = {}
         for member in config.members:
-            model = build_model(member, load_teacher(member.teacher), image_shape)
+            classes = len(load_dataset(member.task, member.evaluation.split).classes)
+            model = build_model(member, load_teacher(member.teacher, classes), image_shape)
             if not isinstance(model, LatentModel):
                 raise ConfigError(f"members: method '{member.method.name}' sends no latents; choose entropic_student")
             models[member.task.name] = model
