@@ -1,13 +1,13 @@
-"""What an experiment's result depends on beyond its configuration: data, files of weights, precision.
+"""What an experiment's result depends on beyond its configuration: data, files of weights, plugins, precision.
 
 Two experiments of one configuration share weights and records only if these surroundings are the same. They are a
-dictionary that lists only what differs from the usual, which is published data in their own place, packaged weights and
-single precision; so names of experiments that differ in nothing have no trace of it.
+dictionary that lists only what differs from the usual, which is published data in their own place, packaged weights, no
+plugins and single precision; so names of experiments that differ in nothing have no trace of it.
 """
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import torch
 from sc2bench.config import RunConfig
 from sc2bench.data import fingerprint_of
 from sc2bench.errors import CheckpointError, ConfigError
+from sc2bench.registry import loaded_plugins
 from sc2bench.teachers.library import is_file
 
 Surroundings = dict[str, Any]
@@ -42,14 +43,15 @@ def surroundings_of_weights(config: RunConfig) -> Surroundings:
         found["mixed_precision"] = None if precision == "no" else precision
     if not config.stages:
         found = {}
-    found |= _weights(config) | {f"parts[{number}]": key or None for number, key in enumerate(parts)}
+    found |= _weights(config) | _plugins(config) | {f"parts[{number}]": key or None for number, key in enumerate(parts)}
     return {name: value for name, value in found.items() if value is not None}
 
 
 def surroundings_of_point(config: RunConfig) -> Surroundings:
     """What a measured point depends on beyond the configuration; raises as `surroundings_of_weights` does."""
     split = config.evaluation.split
-    found = surroundings_of_weights(config) | _weights(config) | {f"data.{split}": fingerprint_of(config.task, split)}
+    found = surroundings_of_weights(config) | _weights(config) | _plugins(config)
+    found |= {f"data.{split}": fingerprint_of(config.task, split)}
     return {name: value for name, value in found.items() if value is not None}
 
 
@@ -87,6 +89,25 @@ def _weights(config: RunConfig) -> Surroundings:
     named = {"teacher.weights": config.teacher.weights, "method.weights": getattr(config.method, "weights", None)}
     paths = {name: Path(text) for name, text in named.items() if isinstance(text, str) and is_file(text)}
     return {name: file_digest(path) for name, path in paths.items() if path.is_file()}
+
+
+def _plugins(config: RunConfig) -> Surroundings:
+    """The content of those plugins that register anything which the configuration names."""
+    named = set(_texts(config.resolved()))
+    return {f"plugins.{Path(plugin.name).name}": plugin.content for plugin in loaded_plugins() if plugin.names & named}
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """All texts in a configuration, and the names of its fields, for losses are named so."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        yield from value
+        for part in value.values():
+            yield from _texts(part)
+    elif isinstance(value, list):
+        for part in value:
+            yield from _texts(part)
 
 
 def file_digest(path: Path) -> str:

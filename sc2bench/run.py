@@ -28,7 +28,7 @@ from sc2bench.methods import SplitModel, build_model
 from sc2bench.progress import EVALUATION_WORK, Work
 from sc2bench.record_fields import SCHEMA_VERSION
 from sc2bench.records import EXPORT_FIELDS, ensure_writable, environment, write_record
-from sc2bench.registry import TASKS
+from sc2bench.registry import TASKS, loaded_plugins
 from sc2bench.sharing import PointsFailed, Sharing
 from sc2bench.state import load_state, load_tensors, save_tensors, unique_state
 from sc2bench.teachers import Images, Teacher
@@ -302,6 +302,7 @@ def _here(config: RunConfig) -> dict[str, Any]:
         "mixed_precision": resolved_precision(config.mixed_precision),
         "processes": processes.count(),
         "threads": torch.get_num_threads(),
+        "plugins": [plugin.described() for plugin in loaded_plugins()],
     }
 
 

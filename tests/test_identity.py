@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from sc2bench.errors import DataError
 from sc2bench.evaluation import measure_latency
 from sc2bench.experiment import FINAL_WEIGHTS, TRAINED_IN
 from sc2bench.methods import SplitModel
+from sc2bench.registry import load_plugins
 from sc2bench.run import Run, run_all
 from sc2bench.suite import Suite
 from sc2bench.teachers.load import WEIGHTS
@@ -319,3 +322,35 @@ def test_a_stopped_run_that_goes_on_with_other_threads_says_so(tiny, capsys):
     assert f"training goes on with threads {threads + 1} instead of {threads}; its weights will differ" in said
     progress = json.loads((run.checkpoint_folder / PROGRESS).read_text())
     assert [conditions["threads"] for conditions in progress["conditions"]] == [threads, threads + 1]
+
+
+PLUGIN = """
+from __future__ import annotations
+
+from sc2bench.codecs.pillow import Jpeg
+from sc2bench.registry import IMAGE_CODECS
+
+IMAGE_CODECS.register("changing_codec")(Jpeg)
+"""
+
+
+def test_the_code_of_a_plugin_is_part_of_what_it_makes(mini_root, tmp_path):
+    plugin = tmp_path / "mine.py"
+    command = "import sys; from tests.test_identity import plugin_ids; print(*plugin_ids(*sys.argv[1:]))"
+    ids = []
+    for code in (PLUGIN, PLUGIN + "# changed"):
+        plugin.write_text(code)
+        # What is imported stays in a process, so each state of the file has its own.
+        done = subprocess.run(
+            [sys.executable, "-c", command, str(plugin), str(mini_root)], check=True, capture_output=True, text=True
+        )
+        ids.append(done.stdout.split())
+    # Of the two experiments, the one that has nothing of the plugin does not depend on it.
+    assert ids[0][0] != ids[1][0]
+    assert ids[0][1] == ids[1][1]
+
+
+def plugin_ids(plugin: str, root: str) -> list[str]:
+    load_plugins([plugin])
+    codecs = ("changing_codec", "jpeg")
+    return [codec(Path(root), Path("unused"), f"method.codec={name}").run_id for name in codecs]
