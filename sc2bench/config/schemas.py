@@ -85,6 +85,9 @@ class EvaluationConfig:
     `estimate`: whether the prior's estimate of the bits is measured, too, from the latents that are coded.
     `latency_repeats`: how often each half is timed on single images, fewer if that takes long; 0: not at all.
     `threads`: of PyTorch's operators while it is timed; one stands for a weak device.
+    `numbered`: packets that are dropped, repeated or put in another order are noticed; that takes a byte a packet
+    without checksums, none with them.
+    `packet_pixels`, `batch_pixels`: what a receiver takes on itself, see `Limits`; None: its defaults.
     `export`: the device's half is exported as ONNX, where that is possible, to know the size of its file and its time
     on ONNX Runtime. `export_int8`: also with a quantized encoder.
     """
@@ -93,6 +96,9 @@ class EvaluationConfig:
     batch_size: int = 250
     samples: int | None = None
     checksum: bool = False
+    numbered: bool = False
+    packet_pixels: int | None = None
+    batch_pixels: int | None = None
     coco_backend: str = "pycocotools"
     server_precision: str = "fp32"
     estimate: bool = True
