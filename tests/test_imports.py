@@ -12,6 +12,7 @@ ORDER = [
     "files",
     "memory",
     "sizing",
+    "inputs",
     "coding",
     "claims",
     "progress",
