@@ -4,7 +4,6 @@ import json
 import os
 import platform
 import re
-import subprocess
 import tempfile
 from collections.abc import Sequence
 from functools import cache
@@ -17,6 +16,7 @@ import pandas as pd
 from sc2bench.errors import DataError, OutputError
 from sc2bench.files import visible_files, write_json
 from sc2bench.record_fields import EXPORTED, FIRST, KINDS, LATER, SCHEMA_VERSION, problem
+from sc2bench.repository import state_of
 
 _PACKAGES = ("sc2bench", "torch", "torchvision", "compressai", "numba", "pillow", "numpy")
 EXPORT_FIELDS = tuple(EXPORTED)
@@ -218,16 +218,4 @@ def _processor() -> str:
 def _git_state() -> tuple[str | None, bool | None]:
     """The commit of the source tree and whether it has changes; (None, None) for an installed package."""
     tree = Path(__file__).resolve().parent.parent
-    if not (tree / ".git").exists():
-        return None, None
-    try:
-        commit = _git(tree, "rev-parse", "HEAD")
-        return commit, bool(_git(tree, "status", "--porcelain", "--untracked-files=no"))
-    except (OSError, subprocess.SubprocessError):
-        return None, None
-
-
-def _git(tree: Path, *arguments: str) -> str:
-    return subprocess.run(
-        ["git", "-C", str(tree), *arguments], check=True, capture_output=True, text=True, timeout=10
-    ).stdout.strip()
+    return state_of(tree, "--untracked-files=no") if (tree / ".git").exists() else (None, None)

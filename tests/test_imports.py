@@ -21,6 +21,8 @@ ORDER = [
     "coding",
     "claims",
     "progress",
+    "repository",
+    "plugin_code",
     "plugins",
     "registry",
     "config",
