@@ -17,7 +17,7 @@ import torch
 from sc2bench.config import RunConfig
 from sc2bench.data import fingerprint_of
 from sc2bench.errors import CheckpointError, ConfigError
-from sc2bench.registry import loaded_plugins
+from sc2bench.registry import plugins_of
 from sc2bench.teachers.library import is_file
 
 Surroundings = dict[str, Any]
@@ -93,8 +93,11 @@ def _weights(config: RunConfig) -> Surroundings:
 
 def _plugins(config: RunConfig) -> Surroundings:
     """The content of those plugins that register anything which the configuration names."""
-    named = set(_texts(config.resolved()))
-    return {f"plugins.{Path(plugin.name).name}": plugin.content for plugin in loaded_plugins() if plugin.names & named}
+    contents: dict[str, list[str]] = {}
+    for plugin in plugins_of(_texts(config.resolved())):
+        contents.setdefault(f"plugins.{Path(plugin.name).name}", []).append(plugin.content)
+    # Files in different folders may have one name.
+    return {name: "+".join(sorted(each)) for name, each in contents.items()}
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
@@ -17,6 +18,7 @@ from sc2bench.plugins import Plugin, import_file, import_installed
 T = TypeVar("T")
 
 PLUGIN_GROUP = "sc2bench.plugins"
+_PACKAGE = __name__.partition(".")[0]
 
 
 class Registry(Generic[T]):
@@ -54,7 +56,7 @@ class Registry(Generic[T]):
             if name in self._entries:
                 raise ConfigError(f"{self.kind} '{name}' is registered twice; choose another name")
             self._entries[name] = entry
-            self._origins[name] = sys._getframe(1).f_globals.get("__name__", "")
+            self._origins[name] = _module_at_work()
             return entry
 
         return decorate
@@ -91,16 +93,25 @@ class Registry(Generic[T]):
         self._loaded = True
 
 
+def _module_at_work() -> str:
+    """The module that is being imported; it may let a function of another one register its entries."""
+    frame = sys._getframe(2)
+    while frame.f_code.co_name != "<module>" and frame.f_back is not None:
+        frame = frame.f_back
+    name: str = frame.f_globals.get("__name__", "")
+    return name
+
+
 @contextmanager
-def _taken_back_on_failure() -> Iterator[list[str]]:
+def _taken_back_on_failure() -> Iterator[set[str]]:
     """Takes entries of modules whose import fails back, so that the next attempt fails for the same reason.
 
-    Gives a list, which holds the names that were registered when it is over.
+    Gives a set, which holds the modules outside of this package that have registered something when it is over.
     """
     before = {registry: set(registry._entries) for registry in Registry._all}
-    names: list[str] = []
+    modules: set[str] = set()
     try:
-        yield names
+        yield modules
     except BaseException:
         for registry in Registry._all:
             for name in registry._entries.keys() - before.get(registry, set()):
@@ -109,8 +120,8 @@ def _taken_back_on_failure() -> Iterator[list[str]]:
                     del registry._entries[name], registry._origins[name]
         raise
     for registry in Registry._all:
-        new = registry._entries.keys() - before.get(registry, set())
-        names += [name for name in new if not registry._origins[name].startswith("sc2bench.")]
+        origins = {registry._origins[name] for name in registry._entries.keys() - before.get(registry, set())}
+        modules |= {origin for origin in origins if origin.partition(".")[0] != _PACKAGE}
 
 
 def load_plugins(paths: Iterable[str]) -> None:
@@ -133,15 +144,36 @@ def load_plugins(paths: Iterable[str]) -> None:
             continue
         if not is_file or path.suffix != ".py":
             raise ConfigError(f"plugin '{text}' is not a Python file; give the path of a .py file")
-        with _taken_back_on_failure() as names:
-            plugin = import_file(path, text)
-        _plugins[str(path)] = replace(plugin, names=frozenset(names))
+        _remember(str(path), partial(import_file, path, text))
 
 
 def loaded_plugins() -> list[Plugin]:
     """The plugins that are loaded, those of installed packages included; raises `ConfigError` for a broken one."""
     _load_installed_plugins()
-    return list(_plugins.values())
+    return [replace(plugin, names=_names_of(plugin)) for plugin in _plugins.values()]
+
+
+def plugins_of(names: Iterable[str]) -> list[Plugin]:
+    """Those of the loaded plugins that have registered any of these names; raises as `loaded_plugins` does."""
+    wanted = set(names)
+    return [plugin for plugin in loaded_plugins() if plugin.names & wanted]
+
+
+def _names_of(plugin: Plugin) -> frozenset[str]:
+    """What its modules have registered, whoever has imported them first."""
+    return frozenset(
+        name for registry in Registry._all for name in registry._entries if plugin.has(registry._origins[name])
+    )
+
+
+def _remember(key: str, load: Callable[[], Plugin]) -> None:
+    """Loads a plugin; what registers meanwhile is of it, but for what another has that is loaded on the way."""
+    known = set(_plugins)
+    with _taken_back_on_failure() as modules:
+        plugin = load()
+    others = [_plugins[other] for other in _plugins.keys() - known]
+    further = {module for module in modules if not any(other.has(module) for other in others)}
+    _plugins[key] = replace(plugin, modules=plugin.modules | further)
 
 
 def _load_installed_plugins() -> None:
@@ -152,9 +184,7 @@ def _load_installed_plugins() -> None:
             continue
         _importing.add(key)
         try:
-            with _taken_back_on_failure() as names:
-                plugin = import_installed(point)
-            _plugins[key] = replace(plugin, names=frozenset(names))
+            _remember(key, partial(import_installed, point))
         finally:
             _importing.discard(key)
 
