@@ -166,6 +166,12 @@ def test_foreign_sessions_are_refused():
     with pytest.raises(PacketError, match="options"):
         HEADER.require(SessionHeader(HEADER.fingerprint, (1, 2)))
     HEADER.require(SessionHeader.from_bytes(HEADER.to_bytes()))
+    renamed = replace(HEADER, fingerprint=fingerprint(b"model, in other words"), earlier=(HEADER.fingerprint,))
+    renamed.require(HEADER)
+    with pytest.raises(PacketError, match="options"):
+        renamed.require(replace(HEADER, checksum=True))
+    with pytest.raises(PacketError, match="load the same checkpoint on both sides"):
+        HEADER.require(renamed)
 
 
 def test_header_without_shared_bytes_is_as_before_they_existed():
