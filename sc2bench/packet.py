@@ -37,6 +37,8 @@ MAX_DIMENSIONS = 8
 MAX_IMAGE_SIDE = 8192
 # Coding tables take hundreds of bytes; a receiver reserves no more than this for what a session shares.
 MAX_SHARED_BYTES = 1 << 16
+# Pixels that any image counts for in a batch: networks pad small ones, and have a cost for each.
+_LEAST_WORK = 64 * 64
 _MAX_VARINT_BYTES = 5
 _MAX_HEADER_BYTES = 256 + MAX_SHARED_BYTES
 _SIDE_INFO_FLAG, _CHECKSUM_FLAG, _SHARED_FLAG, _SIZE_FLAG, _NUMBERED_FLAG = 1, 2, 4, 8, 16
@@ -63,6 +65,10 @@ class Limits:
 
     packet_pixels: int = 1 << 22
     batch_pixels: int = 1 << 24
+
+    def together(self, pixels: int) -> int:
+        """How many images of so many pixels are decoded together; small ones are work beyond their pixels, too."""
+        return max(self.batch_pixels // max(pixels, _LEAST_WORK), 1)
 
 
 @dataclass(frozen=True)

@@ -67,12 +67,12 @@ def test_small_images_that_a_network_scales_up_count_as_it_sees_them():
 def test_many_packets_are_decoded_in_parts():
     model: Any = make_varied("entropic_student", "segmentation")
     generator = torch.Generator().manual_seed(0)
-    sizes = ((32, 32),) * 7 + ((16, 48),) * 2
+    sizes = ((64, 96),) * 7 + ((16, 48),) * 2
     images = [torch.randint(0, 256, (3, *size), dtype=torch.uint8, generator=generator) for size in sizes]
     packets = model.encode(images)
     together = model.decode(packets)
     calls = count_batches(model.server.decoder)
-    model.limits = Limits(batch_pixels=3 * 32 * 32 + 5)
+    model.limits = Limits(batch_pixels=3 * 64 * 96 + 5)
     in_parts = model.decode(packets)
     assert calls == [3, 3, 1, 2]
     assert all((one == other).float().mean() > 0.99 for one, other in zip(together, in_parts, strict=True))
@@ -86,7 +86,8 @@ def test_batches_of_one_size_are_decoded_in_parts_too(test_images):
     packets = model.encode(test_images.images[:10])
     together = model.decode(packets)
     calls = count_batches(model.server.decoder)
-    model.limits = Limits(batch_pixels=4 * 32 * 32)
+    # Small images count as 64x64.
+    model.limits = Limits(batch_pixels=4 * 64 * 64)
     assert torch.allclose(model.decode(packets), together, atol=1e-5)
     assert calls == [4, 4, 2]
 

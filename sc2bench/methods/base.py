@@ -250,7 +250,7 @@ class SplitModel(nn.Module):
         sizes = [self._size_of(packet) for packet in packets]
         parts: list[tuple[Sequence[int], Any]] = []
         for size, places in _by_size(sizes).items():
-            many = max(self.limits.batch_pixels // self.server.sizing.pixels(size), 1)
+            many = self.limits.together(self.server.sizing.pixels(size))
             for start in range(0, len(places), many):
                 part = places[start : start + many]
                 what = f"packets of images of {size[0]}x{size[1]} pixels can't be decoded"
