@@ -135,6 +135,23 @@ def test_quantized_latents_are_finite_or_refused(bits, test_images):
         model.decode([Packet(packet.payload, struct.pack(code, 3e38 / (2**bits - 1), 0))])
 
 
+@pytest.mark.parametrize("prior", ["scale_hyperprior", "mean_scale_hyperprior"])
+def test_hyperpriors_code_images_of_every_height(prior):
+    model: Any = make_varied("end_to_end", "segmentation", f"method.prior={prior}")
+    generator = torch.Generator().manual_seed(0)
+    sizes = [(height, 40 + height % 7) for height in range(1, 36)]
+    images = [torch.randint(0, 256, (3, *size), dtype=torch.uint8, generator=generator) for size in sizes]
+    predictions = model.decode(model.encode(images))
+    assert [prediction.shape for prediction in predictions] == sizes
+    # What is sent is what training sees.
+    for size, image in zip(sizes[::7], images[::7], strict=True):
+        (packet,) = model.encode([image])
+        with torch.no_grad():
+            quantized, bits = model.device.prior(model.device(image[None]))
+        assert torch.allclose(model.server.read([packet], (3, *size)), quantized, atol=1e-4)
+        assert len(packet.payload) + len(packet.side_info) == pytest.approx(float(bits) / 8, rel=0.15, abs=4)
+
+
 def test_faults_of_the_model_are_not_blamed_on_packets(test_images):
     model: Any = make("entropic_student")
     packets = model.encode(test_images.images[:2])
