@@ -24,7 +24,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import BinaryIO
 
-from sc2bench.errors import Sc2benchError
+from sc2bench.errors import ConfigError, Sc2benchError
 
 MAGIC = b"SC2B"
 VERSION = 1
@@ -61,10 +61,18 @@ class Limits:
     Attributes:
         packet_pixels: of one packet's image.
         batch_pixels: of the images that are decoded together; more packets are decoded one part after the other.
+
+    Raises:
+        ConfigError: a number below 1.
     """
 
     packet_pixels: int = 1 << 22
     batch_pixels: int = 1 << 24
+
+    def __post_init__(self) -> None:
+        for name, most in (("packet_pixels", self.packet_pixels), ("batch_pixels", self.batch_pixels)):
+            if most < 1:
+                raise ConfigError(f"evaluation.{name}: {most} is no number of pixels; give one from 1")
 
     def together(self, pixels: int) -> int:
         """How many images of so many pixels are decoded together; small ones are work beyond their pixels, too."""

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from sc2bench.config import compose
-from sc2bench.errors import InputError
+from sc2bench.errors import ConfigError, InputError
 from sc2bench.methods import SplitModel, build_model
 from sc2bench.packet import Limits, Packet, PacketError
 from sc2bench.sizing import Sizing
@@ -90,6 +90,12 @@ def test_batches_of_one_size_are_decoded_in_parts_too(test_images):
     model.limits = Limits(batch_pixels=4 * 64 * 64)
     assert torch.allclose(model.decode(packets), together, atol=1e-5)
     assert calls == [4, 4, 2]
+
+
+def test_limits_are_numbers_of_pixels():
+    assert make("input_codec", "evaluation.packet_pixels=100").limits == Limits(100)
+    with pytest.raises(ConfigError, match=r"evaluation.batch_pixels: 0 is no number of pixels; give one from 1"):
+        make("input_codec", "evaluation.batch_pixels=0")
 
 
 def test_no_packet_and_foreign_sizes_are_refused(test_images):

@@ -35,6 +35,9 @@ def test_models_refuse_other_images(name):
     for method in ("entropic_student", "input_codec", "channel_reduction"):
         with pytest.raises(InputError, match=sentence):
             make(method).encode(images)
+    if name == "floats":
+        with pytest.raises(InputError, match=sentence):
+            make("entropic_student").train()(images)
 
 
 def test_teachers_refuse_floats():
@@ -97,6 +100,13 @@ def test_codecs_refuse_other_images(name):
             codec.encode_image(image)
         with pytest.raises(InputError, match="give uint8"):
             codec.encode(image[None])
+
+
+def test_images_that_a_format_can_not_hold_are_named():
+    with pytest.raises(InputError, match=r"codec 'webp' can't code an image of shape \(1, 1, 20000\) \(.*16383"):
+        IMAGE_CODECS["webp"](50).encode(np.zeros((1, 1, 1, 20000), np.uint8))
+    with pytest.raises(InputError, match=r"codec 'jpeg' can't code an image of shape \(1, 70000, 1\)"):
+        IMAGE_CODECS["jpeg"](50).encode(np.zeros((1, 1, 70000, 1), np.uint8))
 
 
 @pytest.mark.parametrize("end", [0, 1])
