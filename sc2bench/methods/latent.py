@@ -11,24 +11,21 @@ from sc2bench.bottlenecks import Bottleneck
 from sc2bench.chain import Chain, cut
 from sc2bench.entropy import Coded, CodingError, LatentCodec, LatentDecoder
 from sc2bench.errors import ConfigError
-from sc2bench.inputs import check_images
+from sc2bench.inputs import ANY_SHAPE, check_images
 from sc2bench.methods.base import (
     DeviceHalf,
     ImageShape,
     Outputs,
     ServerHalf,
     SplitModel,
-    finished,
     output_shape,
     probe_image,
-    require_finite,
 )
+from sc2bench.methods.finite import finished, require_finite
 from sc2bench.methods.shapes import ShapeOf, SymbolShapes
 from sc2bench.packet import Packet, PacketError, SessionHeader
 from sc2bench.registry import BOTTLENECKS
 from sc2bench.teachers import Frame, Head, Images, Sizing, Teacher, image_sizes
-
-_ANY_SHAPE = (0, 0, 0)
 
 
 class LatentDevice(DeviceHalf):
@@ -50,7 +47,7 @@ class LatentDevice(DeviceHalf):
 
     def forward(self, images: Images) -> Tensor:
         """Takes uint8 images; returns latents, float (N, B, ...); raises `InputError` for images of other types."""
-        check_images(images, _ANY_SHAPE)
+        check_images(images, ANY_SHAPE)
         return self.encoder(self.preprocess(images))
 
     def analyze(self, images: Tensor) -> Tensor:

@@ -7,11 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from sc2bench.chain import Chain
-from sc2bench.inputs import check_images
+from sc2bench.inputs import ANY_SHAPE, check_images
 from sc2bench.sizing import Frame, Size, Sizing, image_sizes
 from sc2bench.teachers.heads import Head, LastStage, final
 
-_ANY_SHAPE = (0, 0, 0)
 # Of one size: uint8 (N, C, H, W); else uint8 (C, H, W) each.
 Images = Tensor | Sequence[Tensor]
 
@@ -111,7 +110,7 @@ class Teacher(nn.Module):
         Raises:
             InputError: no image, or some that are not uint8.
         """
-        check_images(images, _ANY_SHAPE)
+        check_images(images, ANY_SHAPE)
         last, outputs = self.chain.outputs(self.preprocess(images), {*wanted, *self.head.needs})
         prediction = self.head(last, outputs, self.preprocess.frame(images))
         return prediction, {name: output for name, output in outputs.items() if name in wanted}
