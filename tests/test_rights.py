@@ -13,7 +13,7 @@ from sc2bench.claims import Claims, holder
 from sc2bench.cli import app
 from sc2bench.config import compose
 from sc2bench.errors import CheckpointError, DataError, OutputError
-from sc2bench.experiment import Run
+from sc2bench.experiment import Run, has_weights
 from sc2bench.records import load_records
 from sc2bench.run import run_all
 from tests.conftest import TINY_STUDENT
@@ -76,8 +76,10 @@ def test_folders_that_can_not_be_read_are_named(folder, tiny):
     with nobody():
         with pytest.raises(DataError, match=r"record .*closed.* can't be looked for: Permission denied"):
             _ = record.done
-        with pytest.raises(CheckpointError, match=r"weights .*closed.* can't be looked for: Permission denied"):
+        with pytest.raises(DataError, match=r".*closed.* can't be looked for: Permission denied"):
             _ = student.trained
+        with pytest.raises(CheckpointError, match=r"weights .*closed.* can't be looked for: Permission denied"):
+            has_weights(closed)
         with pytest.raises(OutputError, match=r"can't look for claims on .*: Permission denied"):
             holder(closed / "record.json")
         with Claims() as claims, pytest.raises(OutputError, match=r"can't claim .*: Permission denied"):
