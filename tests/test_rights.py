@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from sc2bench.claims import Claims, holder
 from sc2bench.cli import app
 from sc2bench.config import compose
-from sc2bench.errors import CheckpointError, DataError, OutputError
+from sc2bench.errors import CheckpointError, ConfigError, DataError, OutputError
 from sc2bench.experiment import Run, has_weights
 from sc2bench.records import load_records
 from sc2bench.run import run_all
@@ -73,6 +73,11 @@ def test_folders_that_can_not_be_read_are_named(folder, tiny):
     record.record_path.parent.mkdir()
     closed.chmod(0)
     student = Run(compose([*tiny, *TINY_STUDENT, f"checkpoints={closed}"]))
+    circle = folder / "circle"
+    circle.symlink_to(circle)
+    for option in ("--config-dir", "--plugin"):
+        result = CliRunner().invoke(app, ["list", option, str(circle)])
+        assert isinstance(result.exception, ConfigError), result.exception
     with nobody():
         with pytest.raises(DataError, match=r"record .*closed.* can't be looked for: Permission denied"):
             _ = record.done
