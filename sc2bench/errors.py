@@ -16,6 +16,10 @@ class DataError(Sc2benchError):
     """A data set is missing, damaged or of another shape than expected."""
 
 
+class InputError(DataError, ValueError):
+    """Images or latents that are given to a model or codec are not such as it takes."""
+
+
 class CheckpointError(Sc2benchError):
     """A checkpoint is missing, unreadable or belongs to another configuration."""
 

@@ -4,17 +4,24 @@ Layout, all numbers big-endian, a varint being 7 bits a byte, least significant 
 
     session header  magic "SC2B" | version (1) | flags (1) | fingerprint (8) | varint length + shape
                     | [varint length + shared bytes] | CRC-32 (4)
-    packet          varint length of the rest | [varint height | varint width]
+    packet          varint length of the rest | [number (1)] | [varint height | varint width]
                     | [varint length of side information | side information] | payload | [CRC-32 (4)]
+    end             zero (1) | varint number of packets | [CRC-32 (4)]; only of a numbered session's stream
 
-The flags say whether packets carry side information, a checksum and the size of their image, and whether the header has
-shared bytes; without any, it is as it was before they existed. A checksum covers all that stands before it.
+The flags say whether packets carry side information, a checksum and the size of their image, whether the header has
+shared bytes, and whether packets are numbered; without any, it is as it was before they existed. A checksum covers all
+that stands before it.
+
+In a numbered session the receiver knows which packet comes next, so that packets that were dropped, repeated or put in
+another order are noticed. With checksums a number takes no byte: the checksum covers it as if it stood there. Without,
+packets carry its last 8 bits, and the end tells how many packets there were. Such a stream can't be read from its
+middle, nor go on behind a lost packet; that is why numbers are an option.
 """
 
 import hashlib
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import BinaryIO
 
 from sc2bench.errors import Sc2benchError
@@ -32,11 +39,30 @@ MAX_IMAGE_SIDE = 8192
 MAX_SHARED_BYTES = 1 << 16
 _MAX_VARINT_BYTES = 5
 _MAX_HEADER_BYTES = 256 + MAX_SHARED_BYTES
-_SIDE_INFO_FLAG, _CHECKSUM_FLAG, _SHARED_FLAG, _SIZE_FLAG = 1, 2, 4, 8
+_SIDE_INFO_FLAG, _CHECKSUM_FLAG, _SHARED_FLAG, _SIZE_FLAG, _NUMBERED_FLAG = 1, 2, 4, 8, 16
+_KNOWN_FLAGS = _SIDE_INFO_FLAG | _CHECKSUM_FLAG | _SHARED_FLAG | _SIZE_FLAG | _NUMBERED_FLAG
+_NUMBER_BYTES = 8
 
 
 class PacketError(Sc2benchError):
     """Bytes that are damaged, cut off, or from another session."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a receiver takes on itself for packets, whatever sizes they name; see `SplitModel.limits`.
+
+    Counted are an image's pixels as it was and as the network sees it, scaled and padded: the larger number. By
+    default an image may have four times the pixels of the largest that a detector of COCO sees (1333x800, padded), and
+    a batch 300 images of 224x224: some hundreds of megabytes, and some gigabytes.
+
+    Attributes:
+        packet_pixels: of one packet's image.
+        batch_pixels: of the images that are decoded together; more packets are decoded one part after the other.
+    """
+
+    packet_pixels: int = 1 << 22
+    batch_pixels: int = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -50,6 +76,8 @@ class SessionHeader:
         checksum: whether packets end in a CRC-32.
         shared: what the payloads leave out because it is the same for all, such as a codec's tables.
         has_size: whether packets say how large their image is, because images vary.
+        numbered: whether packets that are dropped, repeated or put in another order are noticed.
+        earlier: fingerprints that earlier versions gave to the same model and tables; not sent.
     """
 
     fingerprint: bytes
@@ -58,13 +86,15 @@ class SessionHeader:
     checksum: bool = False
     shared: bytes = b""
     has_size: bool = False
+    numbered: bool = False
+    earlier: tuple[bytes, ...] = field(default=(), compare=False)
 
     def to_bytes(self) -> bytes:
         """The header as it is sent; raises `PacketError` for more than `MAX_SHARED_BYTES` shared bytes."""
         if len(self.shared) > MAX_SHARED_BYTES:
             raise PacketError(f"a session shares at most {MAX_SHARED_BYTES} bytes, not {len(self.shared)}")
         flags = _SIDE_INFO_FLAG * self.has_side_info | _CHECKSUM_FLAG * self.checksum
-        flags |= _SHARED_FLAG * bool(self.shared) | _SIZE_FLAG * self.has_size
+        flags |= _SHARED_FLAG * bool(self.shared) | _SIZE_FLAG * self.has_size | _NUMBERED_FLAG * self.numbered
         shape = b"".join(_varint(size) for size in (len(self.shape), *self.shape))
         shared = _varint(len(self.shared)) + self.shared if self.shared else b""
         content = MAGIC + bytes((VERSION, flags)) + self.fingerprint + shape + shared
@@ -99,21 +129,22 @@ class SessionHeader:
         if flags & _SHARED_FLAG:
             length, at = _read_varint(content, at)
             shared, at = content[at : at + length], at + length
-        known = _SIDE_INFO_FLAG | _CHECKSUM_FLAG | _SHARED_FLAG | _SIZE_FLAG
-        if at != len(content) or flags & ~known or bool(shared) != bool(flags & _SHARED_FLAG):
+        if at != len(content) or flags & ~_KNOWN_FLAGS or bool(shared) != bool(flags & _SHARED_FLAG):
             raise PacketError("the session header has content that this version does not know")
         fingerprint = content[start - FINGERPRINT_BYTES : start]
-        has_side_info, checksum, has_size = (bool(flags & f) for f in (_SIDE_INFO_FLAG, _CHECKSUM_FLAG, _SIZE_FLAG))
-        return cls(fingerprint, tuple(shape), has_side_info, checksum, shared, has_size)
+        has_side_info, checksum, has_size, numbered = (
+            bool(flags & flag) for flag in (_SIDE_INFO_FLAG, _CHECKSUM_FLAG, _SIZE_FLAG, _NUMBERED_FLAG)
+        )
+        return cls(fingerprint, tuple(shape), has_side_info, checksum, shared, has_size, numbered)
 
     def require(self, other: "SessionHeader") -> None:
         """Raises `PacketError` unless `other`, a received header, belongs to the same model and tables."""
-        if other.fingerprint != self.fingerprint:
+        if other.fingerprint not in (self.fingerprint, *self.earlier):
             raise PacketError(
                 f"the session was made by a model with fingerprint {other.fingerprint.hex()}, but this one has "
                 f"{self.fingerprint.hex()}; load the same checkpoint on both sides"
             )
-        if other != self:
+        if replace(other, fingerprint=self.fingerprint) != self:
             raise PacketError(
                 f"the session's options {other} differ from this model's, {self}; use the same configuration"
             )
@@ -133,21 +164,31 @@ class Packet:
     side_info: bytes = b""
     size: tuple[int, int] | None = None
 
-    def to_bytes(self, session: SessionHeader) -> bytes:
-        """The packet as it is sent; its length is the sample's rate."""
+    def to_bytes(self, session: SessionHeader, number: int = 0) -> bytes:
+        """The packet as it is sent; its length is the sample's rate, which does not depend on the number.
+
+        Args:
+            session: the header that was sent.
+            number: of the packet in a numbered session, from 0.
+        """
         if self.side_info and not session.has_side_info:
             raise ValueError("the packet has side information, but its session header does not announce any")
-        body = self._size_bytes(session)
+        body = _number_bytes(session, number) + self._size_bytes(session)
         body += (_varint(len(self.side_info)) if session.has_side_info else b"") + self.side_info + self.payload
         length = len(body) + CRC_BYTES * session.checksum
         if length > MAX_PACKET_BYTES:
             raise PacketError(f"a packet of {length} bytes exceeds the bound of {MAX_PACKET_BYTES}")
         content = _varint(length) + body
-        return content + _crc(content) if session.checksum else content
+        return content + _numbered_crc(content, session, number) if session.checksum else content
 
     @classmethod
-    def from_bytes(cls, data: bytes, session: SessionHeader) -> "Packet":
+    def from_bytes(cls, data: bytes, session: SessionHeader, number: int = 0) -> "Packet":
         """Reads one whole packet; what it allocates is bounded by the length of `data`.
+
+        Args:
+            data: of the packet.
+            session: the header that was received.
+            number: that the packet must have in a numbered session, from 0.
 
         Raises:
             PacketError: cut off, too long, or damaged where that can be seen.
@@ -160,8 +201,16 @@ class Packet:
         end = len(data)
         if session.checksum:
             end -= CRC_BYTES
-            if end < start or _crc(data[:end]) != data[end:]:
-                raise PacketError("the packet is damaged: its checksum is wrong")
+            if end < start or _numbered_crc(data[:end], session, number) != data[end:]:
+                place = f", or is not number {number} of its stream" if session.numbered else ""
+                raise PacketError(f"the packet is damaged{place}: its checksum is wrong")
+        expected = _number_bytes(session, number)
+        if data[start : min(start + len(expected), end)] != expected:
+            raise PacketError(
+                f"the packet is not number {number} of its stream: packets were dropped, repeated or put in another "
+                "order, or it is damaged"
+            )
+        start += len(expected)
         size = None
         if session.has_size:
             height, start = _read_varint(data[:end], start)
@@ -198,18 +247,22 @@ def fingerprint(*parts: bytes) -> bytes:
 
 
 def write_session(stream: BinaryIO, header: SessionHeader, packets: Iterable[Packet]) -> None:
-    """Writes a header, preceded by its length, and then packets."""
+    """Writes a header, preceded by its length, then packets, and, if they are numbered, how many they were."""
     data = header.to_bytes()
     stream.write(_varint(len(data)) + data)
-    for packet in packets:
-        stream.write(packet.to_bytes(header))
+    count = 0
+    for count, packet in enumerate(packets, 1):
+        stream.write(packet.to_bytes(header, count - 1))
+    if header.numbered:
+        stream.write(_end(header, count))
 
 
 def read_session(stream: BinaryIO) -> tuple[SessionHeader, Iterator[Packet]]:
     """Reads what `write_session` wrote; packets are read one by one as they are asked for.
 
     Raises:
-        PacketError: here for the header, while iterating for the packets.
+        PacketError: here for the header, while iterating for the packets; of numbered packets also if some are
+            missing, repeated or in another order.
     """
     data = _read_block(stream, _MAX_HEADER_BYTES)
     if data is None:
@@ -217,10 +270,32 @@ def read_session(stream: BinaryIO) -> tuple[SessionHeader, Iterator[Packet]]:
     header = SessionHeader.from_bytes(data[1])
 
     def packets() -> Iterator[Packet]:
+        number = 0
         while (block := _read_block(stream, MAX_PACKET_BYTES)) is not None:
-            yield Packet.from_bytes(block[0] + block[1], header)
+            if header.numbered and not block[1]:
+                return _read_end(stream, header, number)
+            yield Packet.from_bytes(block[0] + block[1], header, number)
+            number += 1
+        if header.numbered:
+            raise PacketError(f"the stream ends after {number} packets without its end; it is cut off")
+        return None
 
     return header, packets()
+
+
+def _end(header: SessionHeader, count: int) -> bytes:
+    """What ends the stream of a numbered session. No packet is empty there, so it can't be taken for one."""
+    content = b"\0" + _varint(count)
+    return content + _crc(content) if header.checksum else content
+
+
+def _read_end(stream: BinaryIO, header: SessionHeader, number: int) -> None:
+    """Reads what stands behind the zero; raises `PacketError` unless it ends a stream of so many packets."""
+    expected = _end(header, number)[1:]
+    if stream.read(len(expected)) != expected:
+        raise PacketError(f"the stream ends behind packet {number} as another number of packets would; some are lost")
+    if stream.read(1):
+        raise PacketError(f"the stream goes on behind its end after {number} packets; it is damaged")
 
 
 def _read_block(stream: BinaryIO, bound: int) -> tuple[bytes, bytes] | None:
@@ -240,6 +315,15 @@ def _read_block(stream: BinaryIO, bound: int) -> tuple[bytes, bytes] | None:
     if len(block) != length:
         raise PacketError(f"the stream ends after {len(block)} of {length} bytes")
     return prefix, block
+
+
+def _number_bytes(session: SessionHeader, number: int) -> bytes:
+    """What a packet says of its number: its last 8 bits, unless there is a checksum to cover all of it."""
+    return bytes((number & 0xFF,)) if session.numbered and not session.checksum else b""
+
+
+def _numbered_crc(data: bytes, session: SessionHeader, number: int) -> bytes:
+    return _crc(data + number.to_bytes(_NUMBER_BYTES, "big") if session.numbered else data)
 
 
 def _crc(data: bytes) -> bytes:

@@ -1,5 +1,6 @@
 """How large images become on their way into a network: arithmetic that device and server do alike, without bytes."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -51,13 +52,18 @@ class Sizing:
         if self.shorter is None:
             return height, width
         factor = self.factor((height, width))
-        return int(height * factor), int(width * factor)
+        # Of an image that is much longer than wide something must be left.
+        return max(int(height * factor), 1), max(int(width * factor), 1)
 
     def frame(self, sizes: Sequence[Size]) -> Frame:
         """The sizes of a batch of images."""
         scaled = tuple(map(self.scaled, sizes))
         height, width = (max(sides) for sides in zip(*scaled, strict=True))
         return Frame(tuple(sizes), scaled, self.padded((height, width)))
+
+    def pixels(self, size: Size) -> int:
+        """Pixels of an image as it is or as the network sees it, whichever are more: what work and memory grow with."""
+        return max(math.prod(size), math.prod(self.padded(self.scaled(size))))
 
     def padded(self, size: Size) -> Size:
         """The next size whose sides are multiples."""

@@ -1,3 +1,5 @@
+from copy import deepcopy
+
 import numpy as np
 import pytest
 import torch
@@ -13,7 +15,9 @@ from compressai.models import (
 from sc2bench.bottlenecks.entropic import small_hyper
 from sc2bench.codecs.neural import from_compressai
 from sc2bench.entropy import CodingError, EntropyTablesMissing, LatentCodec
-from sc2bench.registry import PRIORS
+from sc2bench.entropy.hyperprior import in_double
+from sc2bench.errors import InputError
+from sc2bench.registry import BOTTLENECKS, PRIORS
 
 CHANNELS, SIDE_CHANNELS = 6, 3
 HYPERPRIORS = ("scale_hyperprior", "mean_scale_hyperprior", "joint_autoregressive")
@@ -124,3 +128,70 @@ def test_indexes_are_those_of_compressai():
     scales = torch.cat((torch.logspace(-3, 3, 500), prior.shared.gaussian.scale_table))
     expected = prior.shared.gaussian.build_indexes(scales)
     assert np.array_equal(prior.shared.indexes(scales), expected.numpy())
+
+
+@pytest.mark.parametrize("name", HYPERPRIORS)
+@pytest.mark.parametrize("bottleneck", ["fp_small", "fp_resnet"])
+def test_latents_of_every_size_are_coded(name, bottleneck):
+    hyper = BOTTLENECKS[bottleneck](3, 8, CHANNELS, []).hyper
+    torch.manual_seed(0)
+    prior = PRIORS[name](CHANNELS, SIDE_CHANNELS, hyper).eval()
+    prior.update_tables()
+    server = prior.server_part
+    # Position by position is slow; that one goes the same way but for a few sizes.
+    sides = (1, 2, 3, 6, 9) if name == "joint_autoregressive" else range(1, 41)
+    for height, width in ((side, (7 * side) % max(sides) + 1) for side in sides):
+        values = torch.randn(2, CHANNELS, height, width, generator=torch.Generator().manual_seed(1)) * 3
+        coded = prior.compress(values)
+        decoded = server.decompress(coded, prior.shapes((CHANNELS, height, width)))
+        assert decoded.shape == values.shape
+        assert (decoded - values).abs().max() <= 0.5 + 1e-4
+        bits = prior(values)[1].tolist()
+        assert all(len(item.payload) * 8 < bound * 1.2 + 60 for item, bound in zip(coded, bits, strict=True))
+    # In training, in half precision too.
+    with torch.autocast("cpu", torch.bfloat16):
+        quantized, bits = prior.train()(torch.randn(2, CHANNELS, 5, 9))
+    assert quantized.shape == (2, CHANNELS, 5, 9)
+    assert bits.isfinite().all()
+
+
+def test_sizes_that_fit_are_coded_as_they_come():
+    prior, values = make("mean_scale_hyperprior"), latents()
+    shared = prior.shared
+    side_latents = shared.side.dequantize(shared.side.quantize(prior.hyper_encoder(values)))
+    scales, means = in_double(shared.hyper_decoder)(side_latents).chunk(2, dim=1)
+    assert scales.shape == values.shape
+    symbols = torch.round(values - means.float()).to(torch.int32).numpy()
+    expected = shared.coder.encode(symbols, shared.indexes(scales))
+    assert [item.payload for item in prior.compress(values)] == expected
+
+
+@pytest.mark.parametrize("name", HYPERPRIORS)
+def test_probe_tells_single_from_double_precision_but_not_machines_apart(name):
+    prior = make(name)
+    probe = prior.probe()
+
+    def probed(relative: float, seed: int) -> bytes:
+        """The probe of a decoder whose arithmetic errs by so much, which changed weights stand for."""
+        generator = torch.Generator().manual_seed(seed)
+        other = deepcopy(prior).double()
+        with torch.no_grad():
+            for key, value in other.named_parameters():
+                if "hyper_decoder" in key or "predictor" in key or "context" in key:
+                    value.mul_(1 + relative * torch.randn(value.shape, generator=generator, dtype=torch.float64))
+        return other.probe()
+
+    assert all(probed(1e-15, seed) == probe for seed in range(20))
+    for relative in (1e-4, 1e-6, 1e-7):
+        assert all(probed(relative, seed) != probe for seed in range(5))
+
+
+@pytest.mark.parametrize("name", [*HYPERPRIORS, "factorized"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e20])
+def test_latents_that_are_no_numbers_are_refused(name, value):
+    prior = PRIORS[name](CHANNELS, SIDE_CHANNELS, small_hyper(CHANNELS)).eval()
+    prior.update_tables()
+    values = latents()
+    values[3, 1, 2, 2] = value
+    with pytest.raises(InputError, match="latents of image 3 of the batch are not finite, or beyond 2147483392"):
+        prior.compress(values)

@@ -17,7 +17,7 @@ import sc2bench
 from sc2bench.cli import app
 from sc2bench.config import EvaluationConfig, TaskConfig, compose
 from sc2bench.data import load_dataset
-from sc2bench.errors import CheckpointError, ConfigError
+from sc2bench.errors import CheckpointError, ConfigError, InputError
 from sc2bench.exporting.compare import compare, on_runner
 from sc2bench.exporting.cost import measure_export
 from sc2bench.exporting.export import export_device
@@ -176,7 +176,7 @@ def test_images_of_any_size(sizing, tmp_path, few_scenes):
     )
     assert graph.other_symbols < 1e-3 * graph.symbols
     assert 0 < int8.other_symbols < 0.5 * int8.symbols
-    with pytest.raises(ValueError, match=r"no uint8 images of shape \(N, 3, H, W\)"):
+    with pytest.raises(InputError, match=r"no batch; give uint8 \(N, 3, H, W\)"):
         runner.analyze(images[0].numpy())
 
 
@@ -212,8 +212,11 @@ def test_what_is_not_supported_is_refused(name, overrides, sentence, tmp_path):
 
 def test_wrong_images_and_folders_are_named(exported, tmp_path):
     runner = DeviceRunner(exported.folder)
-    with pytest.raises(ValueError, match=r"type float32 and shape \(1, 1, 28, 28\) are no uint8 images"):
+    with pytest.raises(InputError, match="images are of type float32; give uint8"):
         runner.encode(np.zeros((1, 1, 28, 28), np.float32))
+    for shape in ((0, 1, 28, 28), (1, 28, 28), (1, 3, 28, 28), (2, 1, 28, 27)):
+        with pytest.raises(InputError):
+            runner.encode(np.zeros(shape, np.uint8))
     with pytest.raises(CheckpointError, match="is no exported device half"):
         DeviceRunner(tmp_path)
     for file in exported.folder.iterdir():

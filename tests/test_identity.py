@@ -2,9 +2,8 @@
 
 import json
 import shutil
-import subprocess
-import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import sc2bench.data.base as data_base
-from sc2bench import identity
+from sc2bench import identity, registry
 from sc2bench.config import TaskConfig, compose
 from sc2bench.data import checked_fingerprint, fingerprint_of, load_dataset
 from sc2bench.data.miniature import make_coco, make_fashion_mnist, make_imagenet, make_voc
@@ -22,7 +21,7 @@ from sc2bench.errors import DataError
 from sc2bench.evaluation import measure_latency
 from sc2bench.experiment import FINAL_WEIGHTS, TRAINED_IN
 from sc2bench.methods import SplitModel
-from sc2bench.registry import load_plugins
+from sc2bench.registry import load_plugins, loaded_plugins
 from sc2bench.run import Run, run_all
 from sc2bench.suite import Suite
 from sc2bench.teachers.load import WEIGHTS
@@ -334,23 +333,22 @@ IMAGE_CODECS.register("changing_codec")(Jpeg)
 """
 
 
-def test_the_code_of_a_plugin_is_part_of_what_it_makes(mini_root, tmp_path):
+def test_the_code_of_a_plugin_is_part_of_what_it_makes(mini_root, tmp_path, monkeypatch):
     plugin = tmp_path / "mine.py"
-    command = "import sys; from tests.test_identity import plugin_ids; print(*plugin_ids(*sys.argv[1:]))"
-    ids = []
-    for code in (PLUGIN, PLUGIN + "# changed"):
-        plugin.write_text(code)
-        # What is imported stays in a process, so each state of the file has its own.
-        done = subprocess.run(
-            [sys.executable, "-c", command, str(plugin), str(mini_root)], check=True, capture_output=True, text=True
-        )
-        ids.append(done.stdout.split())
-    # Of the two experiments, the one that has nothing of the plugin does not depend on it.
-    assert ids[0][0] != ids[1][0]
-    assert ids[0][1] == ids[1][1]
+    plugin.write_text(PLUGIN)
+    # Nothing of it stays for other tests.
+    for held, name in ((registry, "_plugins"), (registry.IMAGE_CODECS, "_entries")):
+        monkeypatch.setattr(held, name, dict(getattr(held, name)))
+    load_plugins([str(plugin)])
 
+    def ids() -> list[str]:
+        codecs = ("changing_codec", "jpeg")
+        return [codec(mini_root, tmp_path, f"method.codec={name}").run_id for name in codecs]
 
-def plugin_ids(plugin: str, root: str) -> list[str]:
-    load_plugins([plugin])
-    codecs = ("changing_codec", "jpeg")
-    return [codec(Path(root), Path("unused"), f"method.codec={name}").run_id for name in codecs]
+    before = ids()
+    (loaded,) = (known for known in loaded_plugins() if known.name == str(plugin))
+    # As another process finds it that loads a changed file.
+    monkeypatch.setitem(registry._plugins, str(plugin), replace(loaded, content=f"{0:016x}"))
+    after = ids()
+    assert before[0] != after[0]
+    assert before[1] == after[1]

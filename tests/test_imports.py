@@ -17,6 +17,7 @@ ORDER = [
     "memory",
     "intervals",
     "sizing",
+    "inputs",
     "coding",
     "claims",
     "progress",

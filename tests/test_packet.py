@@ -37,6 +37,7 @@ sessions = st.builds(
     st.booleans(),
     st.booleans(),
     st.binary(max_size=300),
+    numbered=st.booleans(),
 )
 
 
@@ -65,7 +66,7 @@ def test_packet_round_trips_and_its_sizes_add_up(header, payload, side_info):
     sizes = packet.sizes(header)
     assert sum(sizes.values()) == len(data)
     assert sizes["payload"] == len(payload)
-    assert sizes["framing"] >= 1 + 4 * header.checksum
+    assert sizes["framing"] >= 1 + 4 * header.checksum + (header.numbered and not header.checksum)
 
 
 def test_framing_of_a_small_packet_is_one_byte():
@@ -101,6 +102,42 @@ def test_cut_stream_raises_and_keeps_what_came_before():
     assert next(packets) == Packet(b"abc")
     with pytest.raises(PacketError, match="ends after 3 of 4 bytes"):
         next(packets)
+
+
+@pytest.mark.parametrize("checksum", [True, False])
+def test_numbered_streams_lose_nothing_unnoticed(checksum):
+    # All alike, so that nothing but their numbers tells them apart.
+    packets = [Packet(b"abc")] * 300
+    plain, header = replace(HEADER, checksum=checksum), replace(HEADER, checksum=checksum, numbered=True)
+    blocks = [packet.to_bytes(header, number) for number, packet in enumerate(packets)]
+    assert {len(block) for block in blocks} == {len(packets[0].to_bytes(plain)) + (not checksum)}
+    stream = io.BytesIO()
+    write_session(stream, header, packets)
+    sent = stream.getvalue()
+    start = sent.index(b"".join(blocks))
+    before, after = sent[:start], sent[start + sum(map(len, blocks)) :]
+    # A zero, two bytes of the number 300, and a checksum.
+    assert len(after) == 3 + 4 * checksum
+
+    def arrived(changed: list[bytes], end: bytes = after) -> list[Packet]:
+        found, received = read_session(io.BytesIO(before + b"".join(changed) + end))
+        assert found == header
+        return list(received)
+
+    assert arrived(blocks) == packets
+    moved = [*blocks[:5], blocks[7], *blocks[5:7], *blocks[8:]]
+    changes = (blocks[1:], blocks[:-1], blocks[:100] + blocks[101:], [blocks[0], *blocks], [*blocks, blocks[-1]], moved)
+    for changed in (*changes, blocks[:10] + blocks[266:], []):
+        with pytest.raises(PacketError, match=r"not number \d+ of its stream|some are lost"):
+            arrived(changed)
+    for end in (b"", after[:-1], after + b"\0", b"\0\0" + after[2:]):
+        with pytest.raises(PacketError, match=r"cut off|are lost|goes on behind its end"):
+            arrived(blocks, end)
+    # Without numbers the same goes through.
+    stream = io.BytesIO()
+    write_session(stream, plain, packets[1:])
+    stream.seek(0)
+    assert len(list(read_session(stream)[1])) == 299
 
 
 def test_announced_lengths_reserve_nothing():

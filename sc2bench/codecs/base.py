@@ -13,7 +13,10 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 
 from sc2bench.errors import ConfigError, nearest
+from sc2bench.inputs import check_coded_image
 
+# Of which a codec keeps what images of one shape share; packets may name millions of shapes.
+REMEMBERED_SHAPES = 4096
 A = TypeVar("A")
 B = TypeVar("B")
 
@@ -81,15 +84,19 @@ class ImageCodec(ABC):
 
     @abstractmethod
     def encode_image(self, image: np.ndarray) -> bytes:
-        """Codes one image, uint8 (C, H, W) with 1 or 3 channels."""
+        """Codes one image, uint8 (C, H, W) with 1 or 3 channels; raises `InputError` for anything else."""
 
     @abstractmethod
     def decode_image(self, data: bytes, shape: tuple[int, int, int]) -> np.ndarray:
         """Decodes one image to uint8 (C, H, W) of the given shape; raises `PacketError` if the bytes give none."""
 
     def encode(self, images: np.ndarray) -> list[bytes]:
-        """Codes a batch, uint8 (N, C, H, W), on all processors."""
-        return _in_threads(self.encode_image, list(images))
+        """Codes a batch, uint8 (N, C, H, W), on all processors; raises `InputError` for anything else."""
+        return _in_threads(self._encode_checked, list(images))
+
+    def _encode_checked(self, image: np.ndarray) -> bytes:
+        check_coded_image(image)
+        return self.encode_image(image)
 
     def decode(self, packed: Sequence[bytes], shape: tuple[int, int, int]) -> np.ndarray:
         """Decodes a batch to uint8 (N, *shape); raises `PacketError`."""

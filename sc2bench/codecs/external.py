@@ -11,6 +11,7 @@ import numpy as np
 from sc2bench.codecs.base import ImageCodec
 from sc2bench.codecs.programs import Program, ProgramError, kill_running, run, workspace
 from sc2bench.errors import ConfigError
+from sc2bench.inputs import check_coded_image
 from sc2bench.packet import PacketError
 
 _DEFAULT_SECONDS = 600.0
@@ -54,6 +55,7 @@ class ProgramCodec(ImageCodec):
 
     def encode_image(self, image: np.ndarray) -> bytes:
         """Codes uint8 (C, H, W) with 1 or 3 channels; raises `ProgramError`."""
+        check_coded_image(image)
         with workspace() as folder:
             return self.encode_in(folder, image)
 

@@ -8,6 +8,7 @@ from PIL import Image
 
 from sc2bench.codecs.base import ImageCodec, first_alone, import_optional
 from sc2bench.codecs.pillow import wrong_size
+from sc2bench.inputs import check_coded_image
 from sc2bench.packet import PacketError
 from sc2bench.registry import IMAGE_CODECS
 
@@ -33,6 +34,7 @@ class Heic(ImageCodec):
 
     def encode_image(self, image: np.ndarray) -> bytes:
         """Codes uint8 (C, H, W) with 1 or 3 channels to a whole file."""
+        check_coded_image(image)
         pixels = image[0] if len(image) == 1 else image.transpose(1, 2, 0)
         buffer = io.BytesIO()
         coded = self._library.from_pillow(Image.fromarray(np.ascontiguousarray(pixels)))

@@ -1,13 +1,15 @@
 """HEVC intra pictures (ITU-T H.265) as elementary streams, through PyAV and libx265: what BPG and HEIC carry, bare."""
 
 from fractions import Fraction
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from sc2bench.codecs.base import ImageCodec, first_alone, import_optional
+from sc2bench.codecs.base import REMEMBERED_SHAPES, ImageCodec, first_alone, import_optional
 from sc2bench.codecs.colour import from_planes, pad, padded_size, to_planes
+from sc2bench.errors import InputError
+from sc2bench.inputs import check_coded_image
 from sc2bench.packet import PacketError
 from sc2bench.registry import IMAGE_CODECS
 
@@ -61,17 +63,18 @@ class Hevc(ImageCodec):
     def __init__(self, quality: float | None = None, **options: str):
         super().__init__(quality, **options)
         self._av: Any = import_optional("av", self.name)
-        self._session_sets = cache(self._parameter_sets)
+        self._session_sets = lru_cache(REMEMBERED_SHAPES)(self._parameter_sets)
 
     def encode_image(self, image: np.ndarray) -> bytes:
         """Codes uint8 (C, H, W) with 1 or 3 channels to an elementary stream, or to its slice alone."""
+        check_coded_image(image)
         stream = self._stream(image)
         if self.options["parameter_sets"] == "packet":
             return stream
         shape = (image.shape[0], image.shape[1], image.shape[2])
         sets, rest = _split(stream)
         if sets != self._session_sets(shape):
-            raise RuntimeError("x265 wrote parameter sets that depend on the image; choose parameter_sets=packet")
+            raise InputError("x265 wrote parameter sets that depend on the image; choose parameter_sets=packet")
         return rest
 
     def decode_image(self, data: bytes, shape: tuple[int, int, int]) -> np.ndarray:

@@ -1,13 +1,15 @@
 """JPEG whose tables are sent once a session, so that a packet holds nothing but an image's own entropy-coded data."""
 
 import io
-from functools import cache
+from functools import lru_cache
 
 import numpy as np
 from PIL import Image
 
-from sc2bench.codecs.base import ImageCodec
+from sc2bench.codecs.base import REMEMBERED_SHAPES, ImageCodec
 from sc2bench.codecs.pillow import read_image
+from sc2bench.errors import InputError
+from sc2bench.inputs import check_coded_image
 from sc2bench.packet import PacketError
 from sc2bench.registry import IMAGE_CODECS
 
@@ -31,14 +33,15 @@ class JpegAbbreviated(ImageCodec):
 
     def __init__(self, quality: float | None = None, **options: str):
         super().__init__(quality, **options)
-        self._shared = cache(self._tables_and_headers)
+        self._shared = lru_cache(REMEMBERED_SHAPES)(self._tables_and_headers)
 
     def encode_image(self, image: np.ndarray) -> bytes:
         """Codes uint8 (C, H, W) with 1 or 3 channels to the data of its scan."""
+        check_coded_image(image)
         headers = self._shared(_shape(image))[1]
         stream = self._save(image, _IMAGE_ONLY)
         if not stream.startswith(headers) or not stream.endswith(_EOI):
-            raise RuntimeError("libjpeg wrote headers that depend on the image")
+            raise InputError("libjpeg wrote headers that depend on the image; use codec 'jpeg' for it")
         return stream[len(headers) : -len(_EOI)]
 
     def decode_image(self, data: bytes, shape: tuple[int, int, int]) -> np.ndarray:

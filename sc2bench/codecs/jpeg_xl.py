@@ -7,10 +7,13 @@ from PIL import Image
 
 from sc2bench.codecs.base import ImageCodec, import_optional
 from sc2bench.codecs.pillow import wrong_size
+from sc2bench.inputs import check_coded_image
 from sc2bench.packet import PacketError
 from sc2bench.registry import IMAGE_CODECS
 
 _CODESTREAM = b"\xff\x0a"
+# At 100 libjxl wants to be lossless; this, the largest single-precision number below, is its best lossy quality.
+_BEST_LOSSY = float(np.nextafter(np.float32(100), np.float32(0)))
 _RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
 
 
@@ -36,11 +39,12 @@ class JpegXl(ImageCodec):
 
     def encode_image(self, image: np.ndarray) -> bytes:
         """Codes uint8 (C, H, W) with 1 or 3 channels."""
+        check_coded_image(image)
         channels, height, width = image.shape
         encoder = self._library.Encoder(
             mode="L" if channels == 1 else "RGB",
             lossless=False,
-            quality=float(self.quality or 0),
+            quality=min(float(self.quality or 0), _BEST_LOSSY),
             decoding_speed=0,
             effort=int(self.options["effort"]),
             use_container=False,

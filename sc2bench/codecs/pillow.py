@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from sc2bench.codecs.base import ImageCodec
+from sc2bench.inputs import check_coded_image
 from sc2bench.packet import PacketError
 from sc2bench.registry import IMAGE_CODECS
 
@@ -26,6 +27,7 @@ class PillowCodec(ImageCodec):
 
     def encode_image(self, image: np.ndarray) -> bytes:
         """Codes uint8 (C, H, W) with 1 or 3 channels to a whole file."""
+        check_coded_image(image)
         grey = len(image) == 1
         buffer = io.BytesIO()
         pixels = image[0] if grey else image.transpose(1, 2, 0)

@@ -3,6 +3,7 @@
 import numpy as np
 
 from sc2bench.codecs.base import ImageCodec
+from sc2bench.inputs import check_coded_image
 from sc2bench.packet import PacketError
 from sc2bench.registry import IMAGE_CODECS
 
@@ -16,6 +17,7 @@ class Raw(ImageCodec):
 
     def encode_image(self, image: np.ndarray) -> bytes:
         """Gives the bytes of uint8 (C, H, W)."""
+        check_coded_image(image)
         return np.ascontiguousarray(image).tobytes()
 
     def decode_image(self, data: bytes, shape: tuple[int, int, int]) -> np.ndarray:

@@ -8,7 +8,7 @@ import numpy as np
 from sc2bench.codecs.base import import_optional
 from sc2bench.codecs.colour import from_planes, pad, padded_size, to_planes
 from sc2bench.codecs.external import ProgramCodec
-from sc2bench.codecs.programs import Program
+from sc2bench.codecs.programs import Program, ProgramError
 from sc2bench.errors import ConfigError
 from sc2bench.packet import PacketError
 from sc2bench.registry import IMAGE_CODECS
@@ -170,7 +170,13 @@ class Vvenc(VvcCodec):
             return
         words = ["-f", "rawvideo", "-pix_fmt", "yuv420p10le", "-s", place, "-r", 1, "-i", "in.yuv", "-frames:v", 1]
         coder = ["-c:v", "libvvenc", "-qp", qp, "-preset", self.options["preset"], "-qpa", 0, "-threads", 1]
-        self.run(folder, self.encoder, *_QUIET, *words, *coder, "-f", "vvc", "out.vvc")
+        try:
+            self.run(folder, self.encoder, *_QUIET, *words, *coder, "-f", "vvc", "out.vvc")
+        except ProgramError as error:
+            raise ProgramError(
+                f"{error}; FFmpeg takes no more than a byte a pixel from VVenC, which noise exceeds at "
+                "a low quantization parameter: raise the rate, or use method.options.through=vvencapp"
+            ) from error
 
     def decode_file(self, folder: Path, size: tuple[int, int], chroma: str) -> None:
         """Runs vvdecapp or ffmpeg."""

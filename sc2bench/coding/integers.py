@@ -8,6 +8,8 @@ import numpy as np
 
 from sc2bench.coding.coder import CodingError
 
+_LARGEST = float(np.finfo(np.float32).max)
+
 
 class IntegerCoder:
     """Writes each sample's integers as they are, and its scale (float32) and zero point as side information.
@@ -29,7 +31,14 @@ class IntegerCoder:
             integers: of any type, (N, ...), in the range of the bits.
             scales: float32, (N,).
             zero_points: whole numbers of any type, (N,), in the range of the bits.
+
+        Raises:
+            CodingError: values that no latents of finite range are quantized to.
         """
+        top = np.iinfo(self.dtype).max
+        whole = all(np.all((values >= 0) & (values <= top)) for values in (integers, zero_points))
+        if not whole or not np.all((scales > 0) & (scales < np.inf)):
+            raise CodingError("the latents are not finite, so they can't be quantized; check the encoder's weights")
         sides = zip(scales.tolist(), map(int, zero_points.tolist()), strict=True)
         samples = integers.astype(self.dtype)
         return [
@@ -38,7 +47,7 @@ class IntegerCoder:
         ]
 
     def decode(self, payload: bytes, side_info: bytes, shape: Sequence[int]) -> np.ndarray:
-        """One sample's values, float32 in `shape`; raises `CodingError` for lengths that don't fit it."""
+        """One sample's values, finite float32 in `shape`; raises `CodingError` for bytes that can't be of `encode`."""
         expected = int(np.prod(shape)) * self.dtype.itemsize
         if len(payload) != expected or len(side_info) != struct.calcsize(self._side_format):
             raise CodingError(
@@ -46,8 +55,12 @@ class IntegerCoder:
                 f"{tuple(shape)}"
             )
         scale, zero_point = struct.unpack(self._side_format, side_info)
-        if not np.isfinite(scale):
-            raise CodingError("the scale of the quantized latents is not finite; the side information is damaged")
+        # The largest value and its distance from the zero point must be numbers, too.
+        if not 0 < scale * np.iinfo(self.dtype).max <= _LARGEST:
+            raise CodingError(
+                f"{scale:g} is no scale of quantized latents: it must be finite and above 0; the side information is "
+                "damaged"
+            )
         integers = np.frombuffer(payload, self.dtype).reshape(shape).astype(np.float32)
         values: np.ndarray = (integers - np.float32(zero_point)) * np.float32(scale)
         return values

@@ -39,6 +39,7 @@ def check(config: RunConfig) -> None:
     _one_of("evaluation.server_precision", config.evaluation.server_precision, ("fp32", "bf16"))
     _at_least("evaluation.batch_size", config.evaluation.batch_size, 1)
     _at_least("evaluation.batch_pixels", config.evaluation.batch_pixels, 1)
+    _at_least("evaluation.packet_pixels", config.evaluation.packet_pixels, 1)
     _at_least("evaluation.samples", config.evaluation.samples, 1)
     _at_least("evaluation.latency_repeats", config.evaluation.latency_repeats, 0)
     _at_least("evaluation.threads", config.evaluation.threads, 1)

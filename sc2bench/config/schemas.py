@@ -86,13 +86,16 @@ class StageConfig:
 class EvaluationConfig:
     """What is measured in the end. `samples`: a fixed part of the split, with its share of each class; None: all.
 
-    `batch_size` is the most samples, and `batch_pixels` the most pixels that the networks take at once.
+    `batch_size` is the most samples, and `batch_pixels` the most pixels that the networks take at once, on both sides.
     `coco_backend`: what computes mean average precision, "pycocotools" or "faster_coco_eval".
     `server_precision`: "fp32", or "bf16" for a server half that computes its convolutions and matrix products in
     bfloat16, which is faster where the processor has it. Bytes don't depend on it, predictions do a little.
     `estimate`: whether the prior's estimate of the bits is measured, too, from the latents that are coded.
     `latency_repeats`: how often each half is timed on single images, fewer if that takes long; 0: not at all.
     `threads`: of PyTorch's operators while it is timed; one stands for a weak device.
+    `numbered`: packets that are dropped, repeated or put in another order are noticed; that takes a byte a packet
+    without checksums, none with them.
+    `packet_pixels`: of an image that a receiver takes on itself, see `Limits`; None: its default.
     `export`: the device's half is exported as ONNX, where that is possible, to know the size of its file and its time
     on ONNX Runtime. `export_int8`: also with a quantized encoder.
     `bootstrap`: how often images are drawn again for the confidence intervals of mAP and mIoU; 0: they have none. For
@@ -104,6 +107,8 @@ class EvaluationConfig:
     batch_size: int = 250
     samples: int | None = None
     checksum: bool = False
+    numbered: bool = False
+    packet_pixels: int | None = None
     coco_backend: str = "pycocotools"
     server_precision: str = "fp32"
     estimate: bool = True

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sc2bench.coding import SymbolDecoder, SymbolEncoder
-from sc2bench.entropy.base import HyperTransforms, bits_of
+from sc2bench.entropy.base import LARGEST_SYMBOL, HyperTransforms, bits_of, require_codable
 from sc2bench.entropy.factorized import FactorizedPrior
-from sc2bench.entropy.hyperprior import Hyperprior, HyperpriorDecoder, compare, in_double
+from sc2bench.entropy.hyperprior import Hyperprior, HyperpriorDecoder, compare, fit, in_double
 from sc2bench.registry import PRIORS
 
 
@@ -37,7 +37,7 @@ class AutoregressiveDecoder(HyperpriorDecoder):
 
     def forward(self, latents: Tensor, side_latents: Tensor) -> tuple[Tensor, Tensor]:
         """Noise in training mode, rounding in evaluation mode; see `HyperpriorDecoder.forward`."""
-        hyper = self.hyper_decoder(side_latents)
+        hyper = fit(self.hyper_decoder(side_latents), latents.shape[2:])
         quantized = self.gaussian.quantize(latents, "noise" if self.training else "dequantize")
         scales, means = self.predictor(torch.cat((hyper, self.context(quantized)), dim=1)).chunk(2, dim=1)
         with torch.autocast(latents.device.type, enabled=False):
@@ -50,38 +50,76 @@ class AutoregressiveDecoder(HyperpriorDecoder):
 
         def code(at: tuple[int, int], indexes: np.ndarray, means: Tensor) -> Tensor:
             values = torch.round(latents[:, :, at[0], at[1]].double() - means)
+            require_codable(values, LARGEST_SYMBOL)
             encoder.put(values.cpu().numpy().astype(np.int32), indexes)
             return values
 
-        _, indexes = self._walk(side_latents, code)
+        _, indexes = self._walk(side_latents, latents.shape[2:], code)
         return encoder.finish(), indexes
 
-    def decode(self, payloads: Sequence[bytes], side_latents: Tensor, checks: Sequence[bytes]) -> Tensor:
+    def decode(
+        self, payloads: Sequence[bytes], side_latents: Tensor, checks: Sequence[bytes], size: Sequence[int]
+    ) -> Tensor:
         """Inverts `encode`; the check, where there is one, is compared when all is decoded."""
         decoder = SymbolDecoder(self.coder, payloads)
 
         def code(at: tuple[int, int], indexes: np.ndarray, means: Tensor) -> Tensor:
             return torch.from_numpy(decoder.take(indexes)).to(means)
 
-        latents, indexes = self._walk(side_latents, code)
+        latents, indexes = self._walk(side_latents, size, code)
         compare(indexes, checks)
         return latents.float()
 
     @torch.no_grad()
+    def parameters_of(self, side_latents: Tensor) -> Tensor:
+        """Scales and means for latents that are zero up to their means, position by position; for the probe."""
+        found: list[Tensor] = []
+
+        def code(at: tuple[int, int], scales: Tensor, means: Tensor) -> Tensor:
+            found.append(torch.cat((scales, means), 1))
+            return torch.zeros_like(means)
+
+        hyper = in_double(self.hyper_decoder)(side_latents)
+        self._visit(hyper, code)
+        return torch.stack(found)
+
+    @torch.no_grad()
     def _walk(
-        self, side_latents: Tensor, code: Callable[[tuple[int, int], np.ndarray, Tensor], Tensor]
+        self,
+        side_latents: Tensor,
+        size: Sequence[int],
+        code: Callable[[tuple[int, int], np.ndarray, Tensor], Tensor],
     ) -> tuple[Tensor, np.ndarray]:
         """Visits all positions in raster order.
 
         Args:
             side_latents: quantized.
+            size: (h, w) of the latents.
             code: codes or decodes one position; takes the position, the tables' indexes (N, C) and the means, float64
                 (N, C); returns the symbols as float64 (N, C).
 
         Returns:
             The quantized latents, float64 (N, C, h, w), and the indexes of the tables, int64 in the same shape.
         """
-        hyper = in_double(self.hyper_decoder)(side_latents)
+        hyper = fit(in_double(self.hyper_decoder)(side_latents), size)
+        indexes = np.empty((len(hyper), self.context.in_channels, *size), np.int64)
+
+        def with_tables(at: tuple[int, int], scales: Tensor, means: Tensor) -> Tensor:
+            indexes[:, :, at[0], at[1]] = self.indexes(scales)
+            return code(at, indexes[:, :, at[0], at[1]], means)
+
+        return self._visit(hyper, with_tables), indexes
+
+    def _visit(self, hyper: Tensor, code: Callable[[tuple[int, int], Tensor, Tensor], Tensor]) -> Tensor:
+        """Computes scales and means, float64 (N, C), of each position, and gives them to `code` for its symbols.
+
+        Args:
+            hyper: the hyper-decoder's output, float64 (N, P, h, w).
+            code: as in `_walk`, with scales in place of indexes.
+
+        Returns:
+            The quantized latents, float64 (N, C, h, w).
+        """
         predict = in_double(self.predictor)
         weight = (self.context.weight * self.context.mask).double()
         bias = None if self.context.bias is None else self.context.bias.double()
@@ -89,16 +127,13 @@ class AutoregressiveDecoder(HyperpriorDecoder):
         margin = kernel // 2
         count, _, height, width = hyper.shape
         padded = hyper.new_zeros(count, channels, height + 2 * margin, width + 2 * margin)
-        indexes = np.empty((count, channels, height, width), np.int64)
         for row, column in np.ndindex(height, width):
             window = padded[:, :, row : row + kernel, column : column + kernel]
             near = functional.conv2d(window, weight, bias)
             known = torch.cat((hyper[:, :, row : row + 1, column : column + 1], near), dim=1)
             scales, means = predict(known).flatten(1).chunk(2, dim=1)
-            indexes[:, :, row, column] = self.indexes(scales)
-            symbols = code((row, column), indexes[:, :, row, column], means)
-            padded[:, :, row + margin, column + margin] = symbols + means
-        return padded[:, :, margin : margin + height, margin : margin + width], indexes
+            padded[:, :, row + margin, column + margin] = code((row, column), scales, means) + means
+        return padded[:, :, margin : margin + height, margin : margin + width]
 
 
 @PRIORS.register("joint_autoregressive")

@@ -1,5 +1,6 @@
 """What turns latents into bytes and back, whatever the model of their distribution."""
 
+import math
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from typing import ClassVar, NamedTuple
@@ -7,9 +8,13 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from sc2bench.errors import InputError
+
 Shape = tuple[int, ...]
 # Gives the hyper-analysis and the hyper-synthesis for (channels of the side latents, outputs a latent channel).
 HyperTransforms = Callable[[int, int], tuple[nn.Module, nn.Module]]
+# What a symbol may be, with room for the rounding of single precision.
+LARGEST_SYMBOL = float((1 << 31) - (1 << 8))
 _TABLE_BUFFERS = ("_offset", "_quantized_cdf", "_cdf_length", "scale_table")
 
 
@@ -47,6 +52,10 @@ class LatentDecoder(nn.Module):
         """What decoding computes beyond the tables, for a fixed input: sides must agree on it to share a session."""
         return b""
 
+    def earlier_probe(self) -> bytes:
+        """What `probe` gave in versions whose sessions are still to be read."""
+        return self.probe()
+
 
 class LatentCodec(LatentDecoder):
     """Base of the priors and of the quantizer, which does without one."""
@@ -82,6 +91,30 @@ class LatentCodec(LatentDecoder):
     def auxiliary_loss(self) -> Tensor | float:
         """A loss of parameters that no other loss moves."""
         return 0.0
+
+
+def require_codable(latents: Tensor, largest: float = math.inf) -> None:
+    """Looks once at latents that are about to be coded: what is no number is cast to some symbol without a word.
+
+    Args:
+        latents: (N, ...).
+        largest: absolute value that they may have.
+
+    Raises:
+        InputError: they are not finite, or larger; it names the first such image of the batch.
+    """
+    if not latents.numel():
+        return
+    low, high = latents.detach().aminmax()  # not a number if one of them is
+    if bool(low.isfinite() & high.isfinite() & (low >= -largest) & (high <= largest)):
+        return
+    sound = latents.isfinite() & (latents.abs() <= largest)
+    image = int((~sound).flatten(1).any(1).nonzero()[0])
+    bound = "" if largest == math.inf else f", or beyond {largest:.0f}"
+    raise InputError(
+        f"the latents of image {image} of the batch are not finite{bound}, so they can't be coded; the encoder's "
+        "weights are damaged or badly trained"
+    )
 
 
 def resize_tables(model: nn.Module, state_dict: dict[str, Tensor], prefix: str) -> None:

@@ -9,7 +9,16 @@ from compressai.entropy_models import EntropyBottleneck
 from torch import Tensor
 
 from sc2bench.coding import IntegerTables, SymbolCoder
-from sc2bench.entropy.base import Coded, HyperTransforms, LatentCodec, Shape, bits_of, resize_tables
+from sc2bench.entropy.base import (
+    LARGEST_SYMBOL,
+    Coded,
+    HyperTransforms,
+    LatentCodec,
+    Shape,
+    bits_of,
+    require_codable,
+    resize_tables,
+)
 from sc2bench.registry import PRIORS
 
 
@@ -78,7 +87,12 @@ class FactorizedPrior(LatentCodec):
         return SymbolCoder(self.tables)
 
     def quantize(self, latents: Tensor) -> np.ndarray:
-        """Rounds latents, float (N, channels, ...), to symbols, int32 of the same shape, on the host."""
+        """Rounds latents, float (N, channels, ...), to symbols, int32 of the same shape, on the host.
+
+        Raises:
+            InputError: latents that are not finite, or beyond 32 bits.
+        """
+        require_codable(latents, LARGEST_SYMBOL)
         return self.symbols(latents).cpu().numpy().astype(np.int32)
 
     def symbols(self, latents: Tensor) -> Tensor:

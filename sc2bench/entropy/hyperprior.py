@@ -4,12 +4,18 @@ Ballé, Minnen, Singh, Hwang and Johnston, "Variational image compression with a
 Ballé and Toderici, "Joint autoregressive and hierarchical priors for learned image compression", NeurIPS 2018.
 
 Which table a latent is coded under follows from the output of a network, so device and server must compute the same
-output to the last decision. They do so in double precision, where machines differ by far less than the tables are
-apart; the session's fingerprint covers the outcome for a fixed input, and samples carry a check if checksums are on.
+output to the last decision. They do so in double precision, where machines differ by some 1e-15 of a value, while the
+tables are 13 % apart: of 1e13 latents one gets another table. What is left are sides that do not compute in double
+precision, for all that they should: the session's fingerprint covers the outcome for a fixed input, on a grid fine
+enough that differences of 1e-7, as single precision has, are found (see `HyperpriorDecoder.probe`).
+
+Samples carry a check of their own if checksums are on. It is no default: with the packet's checksum it takes 8 bytes,
+4 to 78 % of the packets of 28x28 images in `results/embedded`, and a probe, which is made once a session, takes none.
 """
 
 import zlib
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from functools import cached_property
 from itertools import chain
 from typing import Any
@@ -20,7 +26,17 @@ from compressai.entropy_models import GaussianConditional
 from torch import Tensor, nn
 
 from sc2bench.coding import CodingError, IntegerTables, SymbolCoder
-from sc2bench.entropy.base import Coded, HyperTransforms, LatentCodec, LatentDecoder, Shape, bits_of, resize_tables
+from sc2bench.entropy.base import (
+    LARGEST_SYMBOL,
+    Coded,
+    HyperTransforms,
+    LatentCodec,
+    LatentDecoder,
+    Shape,
+    bits_of,
+    require_codable,
+    resize_tables,
+)
 from sc2bench.entropy.factorized import FactorizedPrior
 from sc2bench.registry import PRIORS
 
@@ -28,6 +44,16 @@ from sc2bench.registry import PRIORS
 SCALES = np.geomspace(0.11, 256, 64).tolist()
 CHECK_BYTES = 4
 _PROBE_SIDE = 2
+_EARLIER_TOP = 3
+# Of the side latents that are probed; each sample has those up to another number.
+_PROBE_TOPS = (1, 3, 9)
+# Of the values that are probed so many are taken, on a grid of so many steps up to the largest. That a difference of
+# 1e-14 of the largest, which is more than machines have in double precision, moves any over a border of the grid has a
+# probability of 2048 * 1e-14 * 2**20 = 2e-5; that one of 1e-8 moves none, a probability of exp(-21).
+_PROBE_VALUES = 2048
+_PROBE_GRID = 2.0**20
+# No hyper-encoder here wants latents of longer sides.
+_MOST_LEAST_SIDE = 64
 
 
 class HyperpriorDecoder(LatentDecoder):
@@ -50,7 +76,7 @@ class HyperpriorDecoder(LatentDecoder):
 
     def forward(self, latents: Tensor, side_latents: Tensor) -> tuple[Tensor, Tensor]:
         """Latents (N, C, ...) as quantized under the side latents' conditions, and the bits of each sample, (N,)."""
-        scales, means = self._split(self.hyper_decoder(side_latents))
+        scales, means = self._split(fit(self.hyper_decoder(side_latents), latents.shape[2:]))
         with torch.autocast(latents.device.type, enabled=False):
             quantized, likelihoods = self.gaussian(
                 latents.float(), scales.float(), None if means is None else means.float()
@@ -59,13 +85,20 @@ class HyperpriorDecoder(LatentDecoder):
 
     def encode(self, latents: Tensor, side_latents: Tensor) -> tuple[list[bytes], np.ndarray]:
         """Codes latents; returns the payloads and the indexes of the tables, int64 in the latents' shape."""
-        indexes, means = self.conditions(side_latents)
+        indexes, means = self.conditions(side_latents, latents.shape[2:])
+        require_codable(latents if means is None else latents - means, LARGEST_SYMBOL)
         symbols = self.gaussian.quantize(latents.float(), "symbols", means).cpu().numpy().astype(np.int32)
         return self.coder.encode(symbols, indexes), indexes
 
-    def decode(self, payloads: Sequence[bytes], side_latents: Tensor, checks: Sequence[bytes]) -> Tensor:
-        """Inverts `encode`; raises `CodingError` if a check, where there is one, is not that of the indexes."""
-        indexes, means = self.conditions(side_latents)
+    def decode(
+        self, payloads: Sequence[bytes], side_latents: Tensor, checks: Sequence[bytes], size: Sequence[int]
+    ) -> Tensor:
+        """Inverts `encode` for latents of a size (h, w).
+
+        Raises:
+            CodingError: no code, or a check, where there is one, is not that of the indexes.
+        """
+        indexes, means = self.conditions(side_latents, size)
         compare(indexes, checks)
         symbols = torch.from_numpy(self.coder.decode(payloads, indexes=indexes)).to(side_latents.device)
         return self.gaussian.dequantize(symbols, means)
@@ -76,12 +109,16 @@ class HyperpriorDecoder(LatentDecoder):
         checks = [item.side_info[:check_bytes] for item in coded]
         side = [Coded(item.side_info[check_bytes:]) for item in coded]
         side_latents = self.side.decompress(side, shapes[1:])
-        return self.decode([item.payload for item in coded], side_latents, checks if self.checked else ())
+        payloads = [item.payload for item in coded]
+        return self.decode(payloads, side_latents, checks if self.checked else (), shapes[0][1:])
 
     @torch.no_grad()
-    def conditions(self, side_latents: Tensor) -> tuple[np.ndarray, Tensor | None]:
-        """The tables' indexes, int64 on the host, and the means, float32; computed in double precision."""
-        scales, means = self._split(in_double(self.hyper_decoder)(side_latents))
+    def conditions(self, side_latents: Tensor, size: Sequence[int]) -> tuple[np.ndarray, Tensor | None]:
+        """For latents of a size the tables' indexes, int64 on the host, and the means, float32.
+
+        They are computed in double precision.
+        """
+        scales, means = self._split(fit(in_double(self.hyper_decoder)(side_latents), size))
         return self.indexes(scales), None if means is None else means.float()
 
     def indexes(self, scales: Tensor) -> np.ndarray:
@@ -90,10 +127,32 @@ class HyperpriorDecoder(LatentDecoder):
         return torch.searchsorted(table, scales.contiguous()).cpu().numpy()
 
     def probe(self) -> bytes:
-        """The indexes for side latents of small numbers."""
+        """What the tables follow from, on a fine grid, for side latents of small and of larger numbers.
+
+        Two sides that differ by 1e-7 in what they compute give something else, and two in double precision the same.
+        """
+        side_latents = torch.cat([self._probe_latents(top) for top in _PROBE_TOPS])
+        values = self.parameters_of(side_latents).flatten().cpu().numpy()
+        some = values[:: -(-len(values) // _PROBE_VALUES)]
+        largest = np.abs(some).max(initial=0)
+        # Rounding has its borders between the whole numbers, so that values that should be zero are far from one.
+        return np.nan_to_num(np.rint(some / (largest or 1) * _PROBE_GRID)).astype("<i4").tobytes()
+
+    def earlier_probe(self) -> bytes:
+        """The indexes for side latents of small numbers, as sessions had them before the probe was finer."""
+        with torch.no_grad():
+            scales, _ = self._split(in_double(self.hyper_decoder)(self._probe_latents(_EARLIER_TOP)))
+        return self.indexes(scales).astype("<i8").tobytes()
+
+    @torch.no_grad()
+    def parameters_of(self, side_latents: Tensor) -> Tensor:
+        """All that decoding computes from side latents, float64; for the probe."""
+        return in_double(self.hyper_decoder)(side_latents)
+
+    def _probe_latents(self, top: int) -> Tensor:
+        """Side latents of one sample, whole numbers from -top to top away from the medians."""
         shape = (1, self.side.model.channels, _PROBE_SIDE, _PROBE_SIDE)
-        symbols = (np.arange(np.prod(shape), dtype=np.int32) % 7 - 3).reshape(shape)
-        return self.conditions(self.side.dequantize(symbols))[0].astype("<i8").tobytes()
+        return self.side.dequantize((np.arange(np.prod(shape), dtype=np.int32) % (2 * top + 1) - top).reshape(shape))
 
     def update_tables(self) -> None:
         """Builds the integer tables of the side prior and of the Gaussians."""
@@ -139,6 +198,7 @@ class Hyperprior(LatentCodec):
         self.hyper_encoder = hyper_encoder
         self.shared = shared
         self.absolute = absolute
+        self._least: int | None = None
 
     @property
     def server_part(self) -> HyperpriorDecoder:
@@ -158,7 +218,8 @@ class Hyperprior(LatentCodec):
         return quantized, bits + side_bits
 
     def compress(self, latents: Tensor) -> list[Coded]:
-        """Codes the side latents, and under them the latents."""
+        """Codes the side latents, and under them the latents; raises `InputError` for some that are not finite."""
+        require_codable(latents, LARGEST_SYMBOL)
         symbols = self.shared.side.quantize(self._side_latents(latents))
         side = self.shared.side.coder.encode(symbols)
         payloads, indexes = self.shared.encode(latents, self.shared.side.dequantize(symbols))
@@ -185,8 +246,23 @@ class Hyperprior(LatentCodec):
         """That of the shared part."""
         return self.shared.probe()
 
+    def earlier_probe(self) -> bytes:
+        """That of the shared part."""
+        return self.shared.earlier_probe()
+
     def _side_latents(self, latents: Tensor) -> Tensor:
+        least = self._least_side(latents.shape[1])
+        lacking = [max(least - side, 0) for side in latents.shape[2:]]
+        if any(lacking):
+            latents = fit(latents, [side + more for side, more in zip(latents.shape[2:], lacking, strict=True)])
         return self.hyper_encoder(latents.abs() if self.absolute else latents)
+
+    def _least_side(self, channels: int) -> int:
+        """The shortest side of latents that the hyper-encoder takes; found once, without computing anything."""
+        if self._least is None:
+            hollow = deepcopy(self.hyper_encoder).eval().to("meta")
+            self._least = next(side for side in range(1, _MOST_LEAST_SIDE) if _takes(hollow, channels, side))
+        return self._least
 
 
 def in_double(network: nn.Module) -> Callable[[Tensor], Tensor]:
@@ -199,6 +275,29 @@ def in_double(network: nn.Module) -> Callable[[Tensor], Tensor]:
             return torch.func.functional_call(network, doubled, (inputs.double(),))
 
     return run
+
+
+def fit(values: Tensor, size: Sequence[int]) -> Tensor:
+    """Values (N, C, ...) in another size: cropped where it is smaller, their last ones repeated where it is larger.
+
+    Strides leave a hyper-decoder's output larger or smaller than the latents, unless their sides are multiples.
+    """
+    for axis, side in enumerate(size, 2):
+        values = values.narrow(axis, 0, min(side, values.shape[axis]))
+    lacking = [side - found for side, found in zip(size, values.shape[2:], strict=True)]
+    if not any(lacking):
+        return values
+    return nn.functional.pad(values, [more for side in reversed(lacking) for more in (0, side)], mode="replicate")
+
+
+@torch.no_grad()
+def _takes(network: nn.Module, channels: int, side: int) -> bool:
+    """Whether a network on the meta device takes inputs of this side; convolutions refuse what their kernels exceed."""
+    try:
+        network(torch.empty(1, channels, side, side, device="meta"))
+    except RuntimeError:
+        return False
+    return True
 
 
 def digests(indexes: np.ndarray) -> list[bytes]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from sc2bench.coding import IntegerCoder
-from sc2bench.entropy.base import Coded, LatentCodec, Shape
+from sc2bench.entropy.base import Coded, LatentCodec, Shape, require_codable
 from sc2bench.errors import ConfigError
 
 
@@ -47,7 +47,8 @@ class AffineQuantizer(LatentCodec):
         return (self._integers(latents, scale, zero_point) - zero_point) * scale, None
 
     def compress(self, latents: Tensor) -> list[Coded]:
-        """Quantizes each sample."""
+        """Quantizes each sample; raises `InputError` for latents that are not finite."""
+        require_codable(latents)
         integers, scales, zero_points = (values.cpu().numpy() for values in self.symbols(latents))
         return [Coded(*coded) for coded in self._coder.encode(integers, scales, zero_points)]
 

@@ -25,9 +25,10 @@ from typing import Any
 import numpy as np
 
 from sc2bench.coding import IntegerCoder, IntegerTables, SymbolCoder
-from sc2bench.errors import CheckpointError, ConfigError
-from sc2bench.packet import Packet, PacketError, SessionHeader
-from sc2bench.sizing import Sizing, image_sizes
+from sc2bench.errors import CheckpointError, ConfigError, InputError
+from sc2bench.inputs import check_images, check_sides
+from sc2bench.packet import MAX_IMAGE_SIDE, Packet, PacketError, SessionHeader
+from sc2bench.sizing import Sizing
 
 FORMAT_VERSION = 2
 GRAPH, INT8_GRAPH, TABLES, SESSION, ABOUT = (
@@ -76,15 +77,8 @@ class DeviceRunner:
         return channels, height, width
 
     def inputs(self, images: np.ndarray) -> dict[str, np.ndarray]:
-        """What the graph takes for uint8 images of one size (N, C, H, W); raises `ValueError` for others."""
-        channels, *size = self.image_shape
-        wanted = (channels, *(size if any(size) else images.shape[2:]))
-        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != wanted:
-            sides = size if any(size) else ("H", "W")
-            raise ValueError(
-                f"images of type {images.dtype} and shape {images.shape} are no uint8 images of shape "
-                f"(N, {channels}, {', '.join(map(str, sides))})"
-            )
+        """What the graph takes for uint8 images of one size (N, C, H, W); raises `InputError` for others."""
+        check_images(images, self.image_shape)
         inputs = {IMAGES: images}
         if self._scales:
             inputs[SCALED] = np.empty((0, *self._sizing.scaled((images.shape[2], images.shape[3]))), np.uint8)
@@ -100,22 +94,42 @@ class DeviceRunner:
             `SYMBOLS`, int32 (N, B, ...); for integers of fixed width also `SCALE` and `ZERO_POINT`, float32 (N,).
 
         Raises:
-            ValueError: for other images.
+            InputError: for other images, and for sizes that the network does not take.
         """
         names = [given.name for given in self._graph.get_outputs()]
-        return dict(zip(names, self._graph.run(names, self.inputs(images)), strict=True))
+        inputs = self.inputs(images)
+        try:
+            return dict(zip(names, self._graph.run(names, inputs), strict=True))
+        except Exception as error:  # ONNX Runtime has no base of its errors
+            raise InputError(
+                f"the exported network can't take images of {images.shape[2]}x{images.shape[3]} pixels ({error}); use "
+                "larger ones"
+            ) from error
 
     def code(self, values: dict[str, np.ndarray]) -> list[Packet]:
-        """Codes what `analyze` gives to one packet a sample, which does not say how large its image is."""
+        """Codes what `analyze` gives to one packet a sample, which does not say how large its image is.
+
+        Raises:
+            InputError: latents that were not finite.
+            CodingError: the same, for integers of fixed width.
+        """
         if isinstance(self._coder, SymbolCoder):
+            # What is no number, or beyond 32 bits, is cast to this one.
+            if (values[SYMBOLS] == np.iinfo(np.int32).min).any():
+                raise InputError("the latents are not finite, so they can't be coded; export a sound model again")
             return [Packet(payload) for payload in self._coder.encode(values[SYMBOLS])]
         return [Packet(*coded) for coded in self._coder.encode(*(values[n] for n in (SYMBOLS, SCALE, ZERO_POINT)))]
 
     def encode(self, images: Sequence[np.ndarray] | np.ndarray) -> list[Packet]:
-        """Turns uint8 images (N, C, H, W), or N of (C, H, W) where they vary, into one packet a sample, in order."""
+        """Turns uint8 images (N, C, H, W), or N of (C, H, W) where they vary, into one packet a sample, in order.
+
+        Raises:
+            InputError: no image, or another type, rank, number of channels or size than the model takes.
+        """
+        check_images(images, self.image_shape)
         if not self.session.has_size:
             return self.code(self.analyze(np.asarray(images)))
-        sizes = image_sizes(images)
+        sizes = check_sides(images, MAX_IMAGE_SIDE)
         return [
             replace(packet, size=size)
             for image, size in zip(images, sizes, strict=True)

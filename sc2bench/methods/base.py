@@ -1,8 +1,10 @@
 """The interface that every method has, and on which everything is measured."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
+from itertools import chain
 from operator import itemgetter
 from typing import Any, ClassVar, NamedTuple
 
@@ -11,11 +13,13 @@ from torch import Tensor, nn
 
 from sc2bench.config import MethodConfig, RunConfig
 from sc2bench.entropy import LatentDecoder, Shape
-from sc2bench.errors import ConfigError
-from sc2bench.packet import Packet, PacketError, SessionHeader, fingerprint
+from sc2bench.errors import ConfigError, InputError, Sc2benchError
+from sc2bench.inputs import check_images, check_sides
+from sc2bench.packet import MAX_IMAGE_SIDE, Limits, Packet, PacketError, SessionHeader, fingerprint
 from sc2bench.registry import METHODS
 from sc2bench.state import load_state, unique_state
-from sc2bench.teachers import Images, Preprocess, Teacher, image_sizes
+from sc2bench.teachers import Images, Preprocess, Sizing, Teacher, final
+from sc2bench.teachers.heads import Output
 
 # A multiple of every network's stride.
 _PROBE_SIDE = 128
@@ -58,6 +62,9 @@ class Analyzed(NamedTuple):
 
 class ServerHalf(nn.Module):
     """What runs on the server: first the coder, then the network."""
+
+    # How the model scales and pads images, which tells how much work one of a size is.
+    sizing: Sizing = Sizing()
 
     def decode(self, packets: Sequence[Packet], image_shape: ImageShape) -> Any:
         """Turns packets of images of one shape into predictions; see `read` and `predict`."""
@@ -110,6 +117,8 @@ class SplitModel(nn.Module):
         self.image_shape = image_shape
         self.shape = () if self.varies else tuple(shape)
         self.checksum = False
+        self.numbered = False
+        self.limits = Limits()
 
     @classmethod
     @abstractmethod
@@ -145,12 +154,15 @@ class SplitModel(nn.Module):
         weights = [
             tensor.cpu().reshape(-1).view(torch.uint8).numpy().tobytes() for tensor in unique_state(self).values()
         ]
+        agreements, earlier = self._agreements(), self._earlier_agreements()
         return SessionHeader(
-            fingerprint(variant.encode(), *weights, *self._agreements()),
+            fingerprint(variant.encode(), *weights, *agreements),
             self.shape,
             has_side_info=self.has_side_info,
             checksum=self.checksum,
             has_size=self.varies,
+            numbered=self.numbered,
+            earlier=() if earlier == agreements else (fingerprint(variant.encode(), *weights, *earlier),),
         )
 
     @property
@@ -167,11 +179,17 @@ class SplitModel(nn.Module):
         """What both sides must compute alike, beyond having the same weights; the session's fingerprint covers it."""
         return ()
 
+    def _earlier_agreements(self) -> tuple[bytes, ...]:
+        """The same as earlier versions had it, whose sessions are still read."""
+        return self._agreements()
+
     @torch.inference_mode()
     def encode(self, images: Images) -> list[Packet]:
         """Runs the device half on uint8 images (N, C, H, W), or on N of (C, H, W); one packet a sample, in order.
 
         Raises:
+            InputError: no image, one of another type or shape, one that the network can't take or no receiver accepts
+                (see `limits`), or latents that are not finite.
             EntropyTablesMissing: before `update_tables()`, for methods that have a prior.
         """
         return self.code(self.analyze(images))
@@ -179,13 +197,19 @@ class SplitModel(nn.Module):
     @torch.inference_mode()
     def analyze(self, images: Images) -> list[Analyzed]:
         """The first step of `encode`, the network: once for each size among the images."""
+        check_images(images, self.image_shape)
         if not self.varies:
             stacked = images if isinstance(images, Tensor) else torch.stack(list(images))
             return [Analyzed(self.device.analyze(stacked), range(len(stacked)), None)]
-        return [
-            Analyzed(self.device.analyze(torch.stack([images[i] for i in places])), places, size)
-            for size, places in _by_size(image_sizes(images)).items()
-        ]
+        sizes = check_sides(images, MAX_IMAGE_SIDE)
+        for size in set(sizes):
+            self._require_bounded(size, InputError)
+        return [self._analyzed(images, places, size) for size, places in _by_size(sizes).items()]
+
+    def _analyzed(self, images: Images, places: Sequence[int], size: tuple[int, int]) -> Analyzed:
+        """Runs the network on the images of one size."""
+        with self._blaming(InputError, f"images of {size[0]}x{size[1]} pixels can't be coded", "use larger ones"):
+            return Analyzed(self.device.analyze(torch.stack([images[i] for i in places])), places, size)
 
     @torch.inference_mode()
     def code(self, analyzed: Sequence[Analyzed]) -> list[Packet]:
@@ -197,10 +221,17 @@ class SplitModel(nn.Module):
 
     @torch.inference_mode()
     def decode(self, packets: Sequence[Packet]) -> Any:
-        """Runs the server half; raises `PacketError` for packets that can't be decoded.
+        """Runs the server half.
+
+        Before anything is computed, the sizes that packets name are held against `limits`, and packets of one size
+        are decoded in parts that keep to them. Whatever goes wrong with packets while the model decodes one of its
+        own is a `PacketError`; what goes wrong with that one, too, is a fault of the model and stays as it is.
 
         Returns:
-            Predictions in the packets' order; a list of them where images vary.
+            Predictions in the packets' order, all finite; a list of them where images vary.
+
+        Raises:
+            PacketError: packets that can't be decoded, or none.
         """
         return self._on_server(self.server.decode, packets)
 
@@ -213,15 +244,68 @@ class SplitModel(nn.Module):
         return None
 
     def _on_server(self, run: Callable[[Sequence[Packet], ImageShape], Any], packets: Sequence[Packet]) -> Any:
-        """Runs a part of the server half on packets; where images vary, once for each size."""
+        """Runs a part of the server half on packets: for each size of images once, or more often to keep to limits."""
+        if not packets:
+            raise PacketError("there is no packet to decode; give one at least")
+        sizes = [self._size_of(packet) for packet in packets]
+        parts: list[tuple[Sequence[int], Any]] = []
+        for size, places in _by_size(sizes).items():
+            many = max(self.limits.batch_pixels // self.server.sizing.pixels(size), 1)
+            for start in range(0, len(places), many):
+                part = places[start : start + many]
+                what = f"packets of images of {size[0]}x{size[1]} pixels can't be decoded"
+                with self._blaming(PacketError, what, "they are damaged, foreign, or too small for this model"):
+                    parts.append((part, run([packets[i] for i in part], (self.image_shape[0], *size))))
+        if self.varies:
+            return _in_order(parts)
+        results = [result for _, result in parts]
+        return torch.cat(results) if isinstance(results[0], Tensor) else [one for result in results for one in result]
+
+    def _size_of(self, packet: Packet) -> tuple[int, int]:
+        """The (height, width) of a packet's image; raises `PacketError` for one that is not to be decoded."""
         if not self.varies:
-            return run(packets, self.image_shape)
-        if any(packet.size is None for packet in packets):
+            if packet.size is not None:
+                raise PacketError("a packet says how large its image is, though images don't vary; it is foreign")
+            return self.image_shape[1:]
+        if packet.size is None:
             raise PacketError("a packet does not say how large its image is, though images vary; it is foreign")
-        return _in_order(
-            (places, run([packets[i] for i in places], (self.image_shape[0], *size)))
-            for size, places in _by_size([packet.size for packet in packets]).items()
-        )
+        if not 0 < min(packet.size) <= max(packet.size) <= MAX_IMAGE_SIDE:
+            height, width = packet.size
+            raise PacketError(f"the packet's image has {height}x{width} pixels; a side has 1 ... {MAX_IMAGE_SIDE}")
+        self._require_bounded(packet.size, PacketError)
+        return packet.size
+
+    def _require_bounded(self, size: tuple[int, int], error: type[Sc2benchError]) -> None:
+        pixels, most = self.server.sizing.pixels(size), self.limits.packet_pixels
+        if pixels > most:
+            raise error(
+                f"an image of {size[0]}x{size[1]} is work of {pixels} pixels for this model, but at most {most} are "
+                "taken; scale it, or raise the limit with evaluation.packet_pixels or model.limits"
+            )
+
+    @contextmanager
+    def _blaming(self, kind: type[Sc2benchError], what: str, hint: str) -> Iterator[None]:
+        """Turns unexpected errors into one of a kind, if the model does well with an image of its own."""
+        try:
+            yield
+        except (Sc2benchError, MemoryError, torch.OutOfMemoryError):
+            raise
+        except Exception as error:
+            if not self._works():
+                raise
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise kind(f"{what} ({reason}); {hint}") from error
+
+    def _works(self) -> bool:
+        """Whether a black image passes both halves."""
+        channels, height, width = session_shape(self.image_shape)
+        place = next(chain(self.parameters(), self.buffers())).device
+        image = torch.zeros(1, channels, height, width, dtype=torch.uint8, device=place)
+        try:
+            self.server.decode(self.device.code(self.device.analyze(image)), (channels, height, width))
+        except Exception:
+            return False
+        return True
 
     @torch.no_grad()  # CompressAI's masked convolution writes to its weights, which inference mode would freeze
     def estimate_bits(self, analyzed: Sequence[Analyzed]) -> Tensor | None:
@@ -280,6 +364,31 @@ def _in_order(groups: Iterable[tuple[Sequence[int], Any]]) -> list[Any]:
     return [result for _, result in sorted(placed, key=itemgetter(0))]
 
 
+def finished(prediction: Any) -> Any:
+    """What a metric takes of a head's prediction; raises `PacketError` if that, or what it is made of, is not finite.
+
+    What is not a number gives some class all the same, and no detection.
+    """
+    require_finite(vars(prediction) if isinstance(prediction, Output) else prediction)
+    done = final(prediction)
+    require_finite(done)
+    return done
+
+
+def require_finite(values: Any) -> None:
+    """Raises `PacketError` if tensors, or those in mappings and sequences, are not finite."""
+    if isinstance(values, Mapping):
+        values = list(values.values())
+    if isinstance(values, list | tuple):
+        for value in values:
+            require_finite(value)
+    elif isinstance(values, Tensor) and values.is_floating_point() and not values.isfinite().all():
+        raise PacketError(
+            "the packets decode to values that are not finite; they are damaged or foreign, or the weights of the "
+            "server half are"
+        )
+
+
 def half_of(weights: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """The weights of the module at a path, under that module's own names."""
     start = f"{prefix}."
@@ -289,7 +398,10 @@ def half_of(weights: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 def build_model(config: RunConfig, teacher: Teacher, image_shape: ImageShape) -> SplitModel:
     """Builds the split model that a configuration names."""
     model: SplitModel = METHODS[config.method.name].from_config(config, teacher, image_shape)
-    model.checksum = config.evaluation.checksum
+    evaluation = config.evaluation
+    model.checksum, model.numbered = evaluation.checksum, evaluation.numbered
+    limits = {"packet_pixels": evaluation.packet_pixels, "batch_pixels": evaluation.batch_pixels}
+    model.limits = Limits(**{name: most for name, most in limits.items() if most is not None})
     for module in model.modules():
         if isinstance(module, LatentDecoder):
             module.checked = model.checksum

@@ -17,7 +17,7 @@ from torch import Tensor
 from sc2bench.chain import Chain, cut
 from sc2bench.codecs.base import ImageCodec
 from sc2bench.config import MethodConfig, RunConfig
-from sc2bench.entropy import Shape
+from sc2bench.entropy import Shape, require_codable
 from sc2bench.errors import ConfigError, nearest
 from sc2bench.methods.base import (
     DeviceHalf,
@@ -25,6 +25,7 @@ from sc2bench.methods.base import (
     Outputs,
     ServerHalf,
     SplitModel,
+    finished,
     output_shape,
     probe_image,
     session_shape,
@@ -33,7 +34,7 @@ from sc2bench.methods.latent import only, tail_and_head
 from sc2bench.methods.shapes import ShapeOf
 from sc2bench.packet import Packet, PacketError, SessionHeader
 from sc2bench.registry import IMAGE_CODECS, METHODS
-from sc2bench.teachers import Frame, Head, Images, Preprocess, Sizing, Teacher, final
+from sc2bench.teachers import Frame, Head, Images, Preprocess, Sizing, Teacher
 
 _RANGES = ("channel", "sample")
 _TOP = 255
@@ -152,7 +153,8 @@ class FeatureCodecDevice(DeviceHalf):
         return self.head(self.preprocess(images)).float()
 
     def code(self, values: Tensor) -> list[Packet]:
-        """Tiles features and codes them as images."""
+        """Tiles features and codes them as images; raises `InputError` for some that are not finite."""
+        require_codable(values)
         tiling = self.tilings.of(tuple(values.shape[1:]))
         tiled = [tiling.to_image(sample) for sample in values.cpu().numpy()]
         coded = self.codec.encode(np.stack([image for image, _ in tiled]))
@@ -200,7 +202,7 @@ class FeatureCodecServer(ServerHalf):
     def predict(self, values: Tensor, image_shape: ImageShape) -> Any:
         """Turns features into predictions."""
         frame = self.sizing.frame([image_shape[1:]] * len(values))
-        return final(self(values, frame)[0])
+        return finished(self(values, frame)[0])
 
 
 @METHODS.register("feature_codec")

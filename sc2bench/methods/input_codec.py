@@ -9,10 +9,18 @@ from torch import Tensor
 
 from sc2bench.codecs.base import ImageCodec
 from sc2bench.config import MethodConfig, RunConfig
-from sc2bench.methods.base import DeviceHalf, ImageShape, Outputs, ServerHalf, SplitModel, session_shape
+from sc2bench.methods.base import (
+    DeviceHalf,
+    ImageShape,
+    Outputs,
+    ServerHalf,
+    SplitModel,
+    finished,
+    session_shape,
+)
 from sc2bench.packet import Packet, SessionHeader
 from sc2bench.registry import IMAGE_CODECS, METHODS
-from sc2bench.teachers import Images, Teacher
+from sc2bench.teachers import Images, Sizing, Teacher
 
 
 @dataclass
@@ -63,7 +71,12 @@ class InputCodecServer(ServerHalf):
 
     def predict(self, values: Tensor, image_shape: ImageShape) -> Any:
         """The teacher's predictions."""
-        return self.teacher(values)
+        return finished(self.teacher.outputs(values)[0])
+
+    @property
+    def sizing(self) -> Sizing:  # type: ignore[override]
+        """How the teacher scales and pads images."""
+        return self.teacher.preprocess.sizing
 
 
 @METHODS.register("input_codec")

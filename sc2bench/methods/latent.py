@@ -17,13 +17,15 @@ from sc2bench.methods.base import (
     Outputs,
     ServerHalf,
     SplitModel,
+    finished,
     output_shape,
     probe_image,
+    require_finite,
 )
 from sc2bench.methods.shapes import ShapeOf, SymbolShapes
 from sc2bench.packet import Packet, PacketError, SessionHeader
 from sc2bench.registry import BOTTLENECKS
-from sc2bench.teachers import Frame, Head, Images, Sizing, Teacher, final, image_sizes
+from sc2bench.teachers import Frame, Head, Images, Sizing, Teacher, image_sizes
 
 
 class LatentDevice(DeviceHalf):
@@ -105,18 +107,19 @@ class LatentServer(ServerHalf):
         return self.head(last, outputs, frame), only(outputs, features)
 
     def read(self, packets: Sequence[Packet], image_shape: ImageShape) -> Tensor:
-        """Turns packets of images of one shape into quantized latents; raises `PacketError`."""
+        """Turns packets of images of one shape into quantized latents, all finite; raises `PacketError`."""
         coded = [Coded(packet.payload, packet.side_info) for packet in packets]
         try:
             latents = self.prior.decompress(coded, self.shapes(image_shape))
         except CodingError as error:
             raise PacketError(str(error)) from error
+        require_finite(latents)
         return latents.contiguous(memory_format=torch.channels_last) if latents.ndim == 4 else latents
 
     def predict(self, values: Tensor, image_shape: ImageShape) -> Any:
         """Turns quantized latents (N, B, ...) of images of one shape into final predictions."""
         frame = self.sizing.frame([image_shape[1:]] * len(values))
-        return final(self(values, frame)[0])
+        return finished(self(values, frame)[0])
 
 
 class LatentModel(SplitModel):
@@ -169,6 +172,9 @@ class LatentModel(SplitModel):
 
     def _agreements(self) -> tuple[bytes, ...]:
         return (self.device.prior.probe(),)
+
+    def _earlier_agreements(self) -> tuple[bytes, ...]:
+        return (self.device.prior.earlier_probe(),)
 
 
 def only(features: dict[str, Tensor], wanted: Collection[str]) -> dict[str, Tensor]:

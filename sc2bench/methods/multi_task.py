@@ -20,7 +20,7 @@ from sc2bench.methods.shapes import SymbolShapes
 from sc2bench.packet import Packet
 from sc2bench.registry import METHODS
 from sc2bench.state import load_state, unique_state
-from sc2bench.teachers import Images, Preprocess, Teacher, load_teacher
+from sc2bench.teachers import Images, Preprocess, Sizing, Teacher, load_teacher
 
 
 @dataclass
@@ -43,6 +43,11 @@ class ManyTails(ServerHalf):
     def shapes(self) -> SymbolShapes:
         """The shapes of one sample's symbols."""
         return self._first.shapes
+
+    @property
+    def sizing(self) -> Sizing:  # type: ignore[override]
+        """How the device scales and pads images, for all tasks alike."""
+        return self._first.sizing
 
     @property
     def _first(self) -> LatentServer:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from sc2bench.codecs.neural import NeuralCodec, is_downloaded, small_codec, zoo_codec, zoo_url
 from sc2bench.config import MethodConfig, RunConfig
 from sc2bench.errors import ConfigError, nearest
-from sc2bench.methods.base import ImageShape, Outputs, output_shape, probe_image
+from sc2bench.methods.base import ImageShape, Outputs, output_shape, probe_image, require_finite
 from sc2bench.methods.latent import LatentDevice, LatentModel, LatentServer, only
 from sc2bench.packet import Packet
 from sc2bench.registry import METHODS
@@ -110,7 +110,10 @@ class NeuralServer(LatentServer):
     def received(self, packets: Sequence[Packet], image_shape: ImageShape) -> list[Tensor]:
         """Decodes the images of one shape, uint8 (C, H, W) each; raises `PacketError`."""
         frame = self.sizing.frame([image_shape[1:]] * len(packets))
-        return [image.to(torch.uint8) for image in self.images(self.read(packets, image_shape), frame)]
+        images = self.images(self.read(packets, image_shape), frame)
+        # What is not a number would become some level of 8 bits.
+        require_finite(images)
+        return [image.to(torch.uint8) for image in images]
 
     def images(self, latents: Tensor, frame: Frame) -> Images:
         """Decodes images to 0..255: gives grey back where it was, and crops; rounds outside of training."""

@@ -1,7 +1,7 @@
 """What shapes follow from an image's shape: both halves work them out for themselves, so that packets need not say."""
 
 from copy import deepcopy
-from functools import cache
+from functools import lru_cache
 from typing import TypeVar
 
 import torch
@@ -10,6 +10,8 @@ from torch import nn
 from sc2bench.entropy import LatentCodec, Shape
 
 AnyModule = TypeVar("AnyModule", bound=nn.Module)
+# Sizes; as many as data sets of photographs have. What arrives at a server names millions, if it wants to.
+_REMEMBERED = 4096
 
 
 class ShapeOf:
@@ -21,7 +23,7 @@ class ShapeOf:
 
     def __init__(self, *modules: nn.Module):
         self._modules = [_hollow(module) for module in modules]
-        self._known = cache(self._run)
+        self._known = lru_cache(_REMEMBERED)(self._run)
 
     def __call__(self, image_shape: tuple[int, int, int]) -> Shape:
         """The shape of one sample's result for an image of (C, H, W)."""
@@ -46,7 +48,7 @@ class SymbolShapes:
     def __init__(self, latents: ShapeOf, prior: LatentCodec):
         self._latents = latents
         prior = _hollow(prior)
-        self._known = cache(prior.shapes)
+        self._known = lru_cache(_REMEMBERED)(prior.shapes)
 
     def __call__(self, image_shape: tuple[int, int, int]) -> tuple[Shape, ...]:
         """The shapes for an image of (C, H, W)."""
