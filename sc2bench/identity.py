@@ -17,6 +17,7 @@ import torch
 from sc2bench.config import RunConfig
 from sc2bench.data import fingerprint_of
 from sc2bench.errors import CheckpointError, ConfigError
+from sc2bench.files import is_there
 from sc2bench.registry import loaded_plugins
 from sc2bench.teachers.library import is_file
 
@@ -88,7 +89,7 @@ def _weights(config: RunConfig) -> Surroundings:
     """Digests of the files of weights that the configuration names."""
     named = {"teacher.weights": config.teacher.weights, "method.weights": getattr(config.method, "weights", None)}
     paths = {name: Path(text) for name, text in named.items() if isinstance(text, str) and is_file(text)}
-    return {name: file_digest(path) for name, path in paths.items() if path.is_file()}
+    return {name: file_digest(path) for name, path in paths.items() if is_there(path)}
 
 
 def _plugins(config: RunConfig) -> Surroundings:

@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 from sc2bench.claims import Claims, holder
 from sc2bench.cli import app
 from sc2bench.config import compose
-from sc2bench.errors import CheckpointError, DataError, OutputError
-from sc2bench.experiment import Run
+from sc2bench.errors import CheckpointError, ConfigError, DataError, OutputError
+from sc2bench.experiment import Run, has_weights
 from sc2bench.records import load_records
 from sc2bench.run import run_all
 from tests.conftest import TINY_STUDENT
@@ -73,11 +73,18 @@ def test_folders_that_can_not_be_read_are_named(folder, tiny):
     record.record_path.parent.mkdir()
     closed.chmod(0)
     student = Run(compose([*tiny, *TINY_STUDENT, f"checkpoints={closed}"]))
+    circle = folder / "circle"
+    circle.symlink_to(circle)
+    for option in ("--config-dir", "--plugin"):
+        result = CliRunner().invoke(app, ["list", option, str(circle)])
+        assert isinstance(result.exception, ConfigError), result.exception
     with nobody():
         with pytest.raises(DataError, match=r"record .*closed.* can't be looked for: Permission denied"):
             _ = record.done
-        with pytest.raises(CheckpointError, match=r"weights .*closed.* can't be looked for: Permission denied"):
+        with pytest.raises(DataError, match=r".*closed.* can't be looked for: Permission denied"):
             _ = student.trained
+        with pytest.raises(CheckpointError, match=r"weights .*closed.* can't be looked for: Permission denied"):
+            has_weights(closed)
         with pytest.raises(OutputError, match=r"can't look for claims on .*: Permission denied"):
             holder(closed / "record.json")
         with Claims() as claims, pytest.raises(OutputError, match=r"can't claim .*: Permission denied"):
