@@ -9,6 +9,7 @@ import sc2bench
 
 ORDER = [
     "errors",
+    "digests",
     "files",
     "memory",
     "sizing",
