@@ -1,4 +1,4 @@
-# Everything that a newcomer needs: make quickstart, make test, make lint.
+# Everything that a newcomer needs: make quickstart, make test, make fuzz, make lint.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -7,13 +7,19 @@ DATA_FOLDER := /usr/share/datasets/fashion-mnist
 BROWSER_PACKAGES := chromium chromium-driver
 ROOT := $(shell [ "$$(id -u)" = 0 ] && echo root)
 
-.PHONY: quickstart test lint data browser clean
+.PHONY: quickstart test fuzz lint data browser clean
 
 quickstart: $(VENV)/installed data
 	$(BIN)/sc2bench suite run quickstart
 
 test: $(VENV)/installed-test data browser
 	$(BIN)/python -m pytest
+
+# For longer: make fuzz COUNT=1000000 SEED=7
+COUNT := 20000
+SEED := 0
+fuzz: $(VENV)/installed-test
+	$(BIN)/python -m tests.fuzz --count $(COUNT) --seed $(SEED)
 
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check .

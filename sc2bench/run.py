@@ -1,6 +1,5 @@
 """Experiments from their configurations to their records."""
 
-import json
 import time
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -15,6 +14,7 @@ from torch import Tensor
 
 from sc2bench import processes
 from sc2bench.config import compose, from_resolved
+from sc2bench.digests import read_object
 from sc2bench.errors import CheckpointError, ConfigError
 from sc2bench.evaluation import LATENCY_IMAGES, Measurement, evaluate_all, measure_cost, measure_latency
 from sc2bench.experiment import FINAL_CONFIG, FINAL_WEIGHTS, HISTORY, Run
@@ -140,8 +140,8 @@ def trained_run(checkpoint: str | Path) -> Run:
     """The experiment that left a folder below `checkpoints/`; raises `CheckpointError` as `load` does."""
     folder = Path(checkpoint)
     try:
-        return Run(from_resolved(json.loads((folder / FINAL_CONFIG).read_text(encoding="utf-8"))))
-    except (OSError, ValueError) as error:
+        return Run(from_resolved(read_object(folder / FINAL_CONFIG)))
+    except (OSError, ValueError, ConfigError) as error:
         raise CheckpointError(
             f"{folder} is no folder of a finished run: {FINAL_CONFIG} can't be read ({error})"
         ) from error
