@@ -141,7 +141,8 @@ def trained_run(checkpoint: str | Path) -> Run:
     folder = Path(checkpoint)
     try:
         return Run(from_resolved(read_object(folder / FINAL_CONFIG)))
-    except (OSError, ValueError, ConfigError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, ConfigError) as error:
+        # What composing writes is not checked again for its shape, so damage shows in any of these.
         raise CheckpointError(
             f"{folder} is no folder of a finished run: {FINAL_CONFIG} can't be read ({error})"
         ) from error

@@ -1,5 +1,6 @@
 """The state of an optimizer as tensors by name and values for JSON, and back, checked against the optimizer."""
 
+import json
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -62,25 +63,17 @@ def restore(optimizer: Optimizer, state: dict[str, Any]) -> None:
 
 
 def _check_groups(own: list[dict[str, Any]], stored: list[Any]) -> None:
-    """Raises `ValueError` unless groups have the same parameters and options, of the same types."""
+    """Raises `ValueError` unless groups have the same parameters and options; only the rate changes with time."""
     if len(stored) != len(own):
         raise ValueError(f"{len(stored)} groups of parameters instead of {len(own)}")
     for mine, other in zip(own, stored, strict=True):
         # The rate that a stage starts with is added when it begins.
-        if not isinstance(other, dict) or not mine.keys() <= other.keys() <= mine.keys() | {"initial_lr"}:
+        expected = json.loads(json.dumps(mine | {"initial_lr": mine["lr"]}))
+        if not isinstance(other, dict) or not {"params", "lr"} <= other.keys() <= expected.keys():
             raise ValueError("a group of parameters has other options")
         for key, value in other.items():
-            if not _alike(value, mine.get(key, 0.0)) or (key == "params" and value != mine[key]):
+            if (not _is_number(value) or value < 0) if key == "lr" else value != expected[key]:
                 raise ValueError(f"option '{key}' is {str(value)[:40]}")
-
-
-def _alike(value: Any, like: Any) -> bool:
-    """Whether a value of JSON is of the kind of another: a finite number, a switch, nothing, or a sequence of such."""
-    if isinstance(like, list | tuple):
-        return isinstance(value, list | tuple) and len(value) == len(like) and all(map(_alike, value, like))
-    if isinstance(like, bool) or like is None:
-        return value is None or isinstance(value, bool)
-    return _is_number(value) if isinstance(like, int | float) else isinstance(value, type(like))
 
 
 def _state_keys(optimizer: Optimizer) -> set[str]:
@@ -96,8 +89,11 @@ def _state_keys(optimizer: Optimizer) -> set[str]:
 def _suits(value: Any, parameter: Tensor) -> bool:
     """Whether a value may be part of the state of a parameter: of its shape, or a single number."""
     if not isinstance(value, Tensor):
-        return value is None or _is_number(value)
-    return value.is_floating_point() and value.shape in (parameter.shape, ()) and bool(value.isfinite().all())
+        return value is None or (_is_number(value) and value >= 0)
+    if not value.is_floating_point() or not value.isfinite().all():
+        return False
+    # A single number counts steps.
+    return value.shape == parameter.shape or (value.ndim == 0 and value.item() >= 0)
 
 
 def _is_number(value: Any) -> bool:
