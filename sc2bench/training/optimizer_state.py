@@ -48,7 +48,8 @@ def restore(optimizer: Optimizer, state: dict[str, Any]) -> None:
 
     PyTorch takes tensors of any shape and options of any type, and fails in some later step, or goes on wrongly.
     """
-    _check_groups(optimizer.state_dict()["param_groups"], state["param_groups"])
+    own = optimizer.state_dict()["param_groups"]
+    _check_groups(own, state["param_groups"])
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     keys = _state_keys(optimizer)
     for index, values in state["state"].items():
@@ -59,7 +60,11 @@ def restore(optimizer: Optimizer, state: dict[str, Any]) -> None:
         for key, value in values.items():
             if not _suits(value, parameters[index]):
                 raise ValueError(f"'{key}' of parameter {index} is of another shape or type, or not finite")
-    optimizer.load_state_dict(state)
+    groups = [
+        mine | {"lr": other["lr"], "initial_lr": mine["lr"]}
+        for mine, other in zip(own, state["param_groups"], strict=True)
+    ]
+    optimizer.load_state_dict({"state": state["state"], "param_groups": groups})
 
 
 def _check_groups(own: list[dict[str, Any]], stored: list[Any]) -> None:
