@@ -19,7 +19,8 @@ from sc2bench import processes
 from sc2bench.claims import remove_dead
 from sc2bench.config import RunConfig, compose, from_resolved
 from sc2bench.data import checked_fingerprint
-from sc2bench.errors import CheckpointError, OutputError, Sc2benchError
+from sc2bench.digests import read_object
+from sc2bench.errors import CheckpointError, ConfigError, OutputError, Sc2benchError
 from sc2bench.evaluation import LATENCY_IMAGES, Measurement, evaluate_all, measure_cost, measure_latency
 from sc2bench.experiment import FINAL_CONFIG, FINAL_WEIGHTS, HISTORY, TRAINED_IN, Run, has_weights
 from sc2bench.files import remove_leftovers, write_json
@@ -180,8 +181,9 @@ def trained_run(checkpoint: str | Path) -> Run:
     """The experiment that left a folder below `checkpoints/`; raises `CheckpointError` as `load` does."""
     folder = Path(checkpoint)
     try:
-        return Run(from_resolved(json.loads((folder / FINAL_CONFIG).read_text(encoding="utf-8"))))
-    except (OSError, ValueError) as error:
+        return Run(from_resolved(read_object(folder / FINAL_CONFIG)))
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, ConfigError) as error:
+        # What composing writes is not checked again for its shape, so damage shows in any of these.
         raise CheckpointError(
             f"{folder} is no folder of a finished run: {FINAL_CONFIG} can't be read ({error})"
         ) from error
