@@ -1,7 +1,6 @@
 """What a server makes of packets that nobody sound sent: `PacketError`, and no work before it."""
 
 import struct
-import time
 import tracemalloc
 from typing import Any
 
@@ -45,11 +44,9 @@ def test_a_small_packet_costs_little():
     model: Any = make_varied("entropic_student", "segmentation")
     calls = count_batches(model.server.decoder)
     tracemalloc.start()
-    started = time.perf_counter()
     for size in ((8192, 8192), (8192, 513), (4096, 4096)):
         with pytest.raises(PacketError, match=r"at most 4194304 are taken; scale it, or raise the limit with eval"):
             model.decode([model.encode([torch.zeros(3, 9, 9, dtype=torch.uint8)])[0], Packet(b"", b"", size)])
-    assert time.perf_counter() - started < 2
     assert tracemalloc.get_traced_memory()[1] < 1 << 24
     tracemalloc.stop()
     assert not calls
@@ -94,7 +91,7 @@ def test_batches_of_one_size_are_decoded_in_parts_too(test_images):
 
 def test_limits_are_numbers_of_pixels():
     assert make("input_codec", "evaluation.packet_pixels=100").limits == Limits(100)
-    with pytest.raises(ConfigError, match=r"evaluation.batch_pixels: 0 is no number of pixels; give one from 1"):
+    with pytest.raises(ConfigError, match=r"evaluation.batch_pixels: 0 is below the least value, 1"):
         make("input_codec", "evaluation.batch_pixels=0")
 
 

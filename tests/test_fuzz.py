@@ -14,7 +14,7 @@ TRIES = {"tables": 600, "weights": 600}
 def test_what_is_damaged_is_refused_or_without_harm(name):
     outcomes, failure = running.fuzz(name, TRIES.get(name, 300), seed=1, limit=120)
     assert not failure
-    assert outcomes["tries"] == TRIES.get(name, 300)
+    assert outcomes["tries"] >= TRIES.get(name, 300)
     # There are tries of several outcomes, so that the damage is neither always deadly nor without effect.
     assert len([count for count in outcomes.values() if count]) > 2
 

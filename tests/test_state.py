@@ -1,6 +1,7 @@
 """Files of weights: digests, and what is refused of damaged ones and of those of others."""
 
 import json
+import os
 import pickle
 import zipfile
 from pathlib import Path
@@ -252,7 +253,9 @@ def test_states_of_other_optimizers_are_refused(checkpoint, mistake):
 
 def test_what_kills_have_left_is_removed_when_training_goes_on(checkpoint):
     before = sorted(path.name for path in checkpoint.iterdir())
-    for name in (".tmpa1B2c3", ".writing-abc.safetensors", ".writing-x.json"):
+    for name in (".tmpa1B2c3", ".writing-abcd_123.safetensors", ".writing-xyz_9876.json"):
         (checkpoint / name).write_bytes(b"half")
+        # Whoever writes for so long is dead.
+        os.utime(checkpoint / name, (0, 0))
     resume(checkpoint)
     assert sorted(path.name for path in checkpoint.iterdir()) == before
