@@ -1,4 +1,4 @@
-# Everything that a newcomer needs: make quickstart, make test, make lint.
+# Everything that a newcomer needs: make quickstart, make test, make fuzz, make lint.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -7,7 +7,7 @@ DATA_FOLDER := /usr/share/datasets/fashion-mnist
 BROWSER_PACKAGES := chromium chromium-driver
 ROOT := $(shell [ "$$(id -u)" = 0 ] && echo root)
 
-.PHONY: quickstart test test-fast lint data browser clean
+.PHONY: quickstart test test-fast fuzz lint data browser clean
 
 quickstart: $(VENV)/installed data
 	$(BIN)/sc2bench suite run quickstart
@@ -18,6 +18,12 @@ test: $(VENV)/installed-test data browser
 # What needs no more than a second a test, while one works on the code.
 test-fast: $(VENV)/installed-test data browser
 	$(BIN)/python -m pytest -n logical --dist worksteal -m "not slow"
+
+# For longer: make fuzz COUNT=1000000 SEED=7
+COUNT := 20000
+SEED := 0
+fuzz: $(VENV)/installed-test
+	$(BIN)/python -m tests.fuzz --count $(COUNT) --seed $(SEED)
 
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check .

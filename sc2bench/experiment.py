@@ -1,5 +1,6 @@
 """An experiment: its name, the places of its traces, and how much work it is."""
 
+import fnmatch
 import json
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,6 +11,7 @@ from pathlib import Path
 from sc2bench.config import RunConfig
 from sc2bench.data import ImageSet, load_dataset
 from sc2bench.errors import CheckpointError, DataError
+from sc2bench.files import is_there, names_in
 from sc2bench.identity import Surroundings, difference, key_of, surroundings_of_point, surroundings_of_weights
 from sc2bench.progress import EVALUATION_WORK
 from sc2bench.records import record_path
@@ -85,8 +87,7 @@ class Run:
     def _records(self) -> list[Path]:
         """The records of the configuration, whatever they were measured on."""
         plain = self._record_path(self.configured_id)
-        others = sorted(plain.parent.glob(f"{glob_escape(self.configured_id)}-x????????.json"))
-        return [path for path in (plain, *others) if path.exists()]
+        return [path for path in (plain, *_relatives(plain, ".json")) if is_there(path)]
 
     @property
     def missing(self) -> str:
@@ -106,7 +107,7 @@ class Run:
         """
         plain = self.configured_folder
         # What was trained elsewhere depends on nothing that lies here.
-        if (plain / IMPORTED).exists():
+        if is_there(plain / IMPORTED):
             return plain
         key = key_of(surroundings_of_weights(self.config))
         return plain.with_name(f"{plain.name}-x{key}") if key else plain
@@ -128,7 +129,7 @@ class Run:
             return said
         weights = surroundings_of_weights(self.config)
         plain = self.configured_folder
-        for folder in (plain, *sorted(plain.parent.glob(f"{plain.name}-x????????"))):
+        for folder in (plain, *_relatives(plain)):
             if folder != self.checkpoint_folder and has_weights(folder):
                 changed = difference(weights, _surroundings_in(folder / TRAINED_IN, "surroundings"))
                 said.append(
@@ -242,6 +243,13 @@ def has_weights(folder: Path, since: float = 0.0) -> bool:
             f"weights {final} can't be looked for: {error.strerror}; mend their folder or choose another with "
             "checkpoints="
         ) from error
+
+
+def _relatives(plain: Path, suffix: str = "") -> list[Path]:
+    """The records or folders of one configuration in other surroundings, beside the plain one; raises `DataError`."""
+    pattern = f"{glob_escape(plain.name.removesuffix(suffix))}-x????????{suffix}"
+    names = fnmatch.filter(names_in(plain.parent), pattern)
+    return [plain.with_name(name) for name in names]
 
 
 def _surroundings_in(path: Path, field: str) -> Surroundings:

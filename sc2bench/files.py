@@ -121,6 +121,24 @@ def remove_leftovers(folder: Path) -> None:
                 Path(entry.path).unlink(missing_ok=True)
 
 
+def is_there(path: Path) -> bool:
+    """Whether a file or folder exists; raises `DataError` where that can't be told."""
+    try:
+        return path.exists()
+    except OSError as error:
+        raise DataError(f"{path} can't be looked for: {error.strerror}; mend its folder's place or rights") from error
+
+
+def names_in(folder: Path) -> list[str]:
+    """The names in a folder, sorted; none if it does not exist, `DataError` if it can't be read."""
+    try:
+        return sorted(entry.name for entry in folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise DataError(f"folder {folder} can't be read: {error.strerror}; mend its place or rights") from error
+
+
 @contextmanager
 def scratch_folder(prefix: str) -> Iterator[Path]:
     """A temporary folder, removed afterwards; in the block nothing else may fail as an `OSError`.

@@ -16,14 +16,15 @@ import torch
 
 from sc2bench.config import RunConfig
 from sc2bench.data import fingerprint_of
+from sc2bench.digests import of_file
 from sc2bench.errors import CheckpointError, ConfigError
+from sc2bench.files import is_there
 from sc2bench.registry import plugins_of
 from sc2bench.teachers.library import is_file
 
 Surroundings = dict[str, Any]
-_DIGEST_BYTES = 8
+_DIGITS = 16
 _KEY_BYTES = 4
-_PIECE = 1 << 20
 _TRAINING_SPLITS = ("train", "validation")
 
 
@@ -88,7 +89,7 @@ def _weights(config: RunConfig) -> Surroundings:
     """Digests of the files of weights that the configuration names."""
     named = {"teacher.weights": config.teacher.weights, "method.weights": getattr(config.method, "weights", None)}
     paths = {name: Path(text) for name, text in named.items() if isinstance(text, str) and is_file(text)}
-    return {name: file_digest(path) for name, path in paths.items() if path.is_file()}
+    return {name: file_digest(path) for name, path in paths.items() if is_there(path)}
 
 
 def _plugins(config: RunConfig) -> Surroundings:
@@ -126,8 +127,4 @@ def file_digest(path: Path) -> str:
 
 @cache
 def _digest(path: Path, changed: int, size: int) -> str:
-    found = hashlib.blake2b(digest_size=_DIGEST_BYTES)
-    with path.open("rb") as file:
-        while piece := file.read(_PIECE):
-            found.update(piece)
-    return found.hexdigest()
+    return of_file(path)[:_DIGITS]

@@ -10,6 +10,8 @@ from sc2bench.errors import InputError
 from sc2bench.sizing import Size, image_sizes
 
 _CHANNELS = (1, 3)
+# That of images of any channels and size.
+ANY_SHAPE = (0, 0, 0)
 
 
 def check_images(images: Any, image_shape: tuple[int, int, int]) -> None:

@@ -24,7 +24,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import BinaryIO
 
-from sc2bench.errors import Sc2benchError
+from sc2bench.errors import ConfigError, Sc2benchError
 
 MAGIC = b"SC2B"
 VERSION = 1
@@ -37,6 +37,8 @@ MAX_DIMENSIONS = 8
 MAX_IMAGE_SIDE = 8192
 # Coding tables take hundreds of bytes; a receiver reserves no more than this for what a session shares.
 MAX_SHARED_BYTES = 1 << 16
+# Pixels that any image counts for in a batch: networks pad small ones, and have a cost for each.
+_LEAST_WORK = 64 * 64
 _MAX_VARINT_BYTES = 5
 _MAX_HEADER_BYTES = 256 + MAX_SHARED_BYTES
 _SIDE_INFO_FLAG, _CHECKSUM_FLAG, _SHARED_FLAG, _SIZE_FLAG, _NUMBERED_FLAG = 1, 2, 4, 8, 16
@@ -59,10 +61,22 @@ class Limits:
     Attributes:
         packet_pixels: of one packet's image.
         batch_pixels: of the images that are decoded together; more packets are decoded one part after the other.
+
+    Raises:
+        ConfigError: a number below 1.
     """
 
     packet_pixels: int = 1 << 22
     batch_pixels: int = 1 << 24
+
+    def __post_init__(self) -> None:
+        for name, most in (("packet_pixels", self.packet_pixels), ("batch_pixels", self.batch_pixels)):
+            if most < 1:
+                raise ConfigError(f"evaluation.{name}: {most} is no number of pixels; give one from 1")
+
+    def together(self, pixels: int) -> int:
+        """How many images of so many pixels are decoded together; small ones are work beyond their pixels, too."""
+        return max(self.batch_pixels // max(pixels, _LEAST_WORK), 1)
 
 
 @dataclass(frozen=True)

@@ -137,7 +137,8 @@ def load_plugins(paths: Iterable[str]) -> None:
         try:
             path = Path(text).resolve()
             is_file = path.is_file()
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RuntimeError) as error:
+            # Links in a circle are a RuntimeError.
             reason = getattr(error, "strerror", None) or error
             raise ConfigError(f"plugin '{text}' can't be reached: {reason}; mend its place or rights") from error
         if str(path) in _plugins:

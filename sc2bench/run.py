@@ -4,6 +4,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,8 @@ from sc2bench import processes
 from sc2bench.claims import remove_dead
 from sc2bench.config import RunConfig, compose, from_resolved
 from sc2bench.data import checked_fingerprint
-from sc2bench.errors import CheckpointError, OutputError
+from sc2bench.digests import read_object
+from sc2bench.errors import CheckpointError, ConfigError, OutputError, Sc2benchError
 from sc2bench.evaluation import LATENCY_IMAGES, Measurement, evaluate_all, measure_cost, measure_latency
 from sc2bench.experiment import FINAL_CONFIG, FINAL_WEIGHTS, HISTORY, TRAINED_IN, Run, has_weights
 from sc2bench.files import remove_leftovers, write_json
@@ -130,7 +132,10 @@ def _ensure_places(run: Run) -> None:
 def _tidy_up(runs: Sequence[Run]) -> None:
     """Removes what killed runs left where these write, also those of other machines; what may be alive is left."""
     folders = {Path(place) for run in runs for place in (run.config.output, run.config.checkpoints)}
-    folders |= {run.record_path.parent for run in runs} | {run.checkpoint_folder for run in _with_parts(runs)}
+    for run in _with_parts(runs):
+        # What is wrong with one of several is said where it is planned.
+        with suppress(Sc2benchError):
+            folders |= {run.record_path.parent, run.checkpoint_folder}
     for folder in sorted(folders):
         remove_leftovers(folder)
         remove_dead(folder)
@@ -176,8 +181,9 @@ def trained_run(checkpoint: str | Path) -> Run:
     """The experiment that left a folder below `checkpoints/`; raises `CheckpointError` as `load` does."""
     folder = Path(checkpoint)
     try:
-        return Run(from_resolved(json.loads((folder / FINAL_CONFIG).read_text(encoding="utf-8"))))
-    except (OSError, ValueError) as error:
+        return Run(from_resolved(read_object(folder / FINAL_CONFIG)))
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, ConfigError) as error:
+        # What composing writes is not checked again for its shape, so damage shows in any of these.
         raise CheckpointError(
             f"{folder} is no folder of a finished run: {FINAL_CONFIG} can't be read ({error})"
         ) from error

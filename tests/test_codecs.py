@@ -1,14 +1,18 @@
 import io
 import re
+import struct
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
+from sc2bench.codecs.av1 import picture_sizes
 from sc2bench.codecs.base import first_alone
 from sc2bench.codecs.jpeg_xl import codestream_size
 from sc2bench.config import compose
@@ -29,6 +33,8 @@ LOSSY = {
     "jpeg_xl": (20, 90),
     "hevc": (40, 14),
 }
+
+AVIF = IMAGE_CODECS["avif"](20).encode_image(np.eye(28, dtype=np.uint8)[None] * 255)
 
 
 def colourful() -> np.ndarray:
@@ -119,6 +125,35 @@ def test_foreign_bytes_raise(name, test_images):
     for data in (b"", b"abc", other, codec.encode_image(colourful()[0])):
         with pytest.raises(PacketError, match="damaged or foreign"):
             codec.decode_image(data, (1, 28, 28))
+
+
+@pytest.mark.parametrize("name", ["avif", "heic"])
+def test_pictures_larger_than_their_container_says_are_refused_before_decoding(name):
+    codec, large = IMAGE_CODECS[name](20), np.zeros((1, 1024, 1024), np.uint8)
+    data = codec.encode_image(large)
+    said = data.replace(struct.pack(">II", 1024, 1024), struct.pack(">II", 28, 28))
+    assert said != data
+    with pytest.raises(
+        PacketError, match=r"size \(1024, 1024\) instead of \(28, 28\)|size 1024x1024 exceeds the maximum"
+    ):
+        codec.decode_image(said, (1, 28, 28))
+    assert codec.decode_image(data, large.shape).max() <= 1
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (3, 255, 256), (1, 256, 257), (3, 1, 300)])
+def test_av1_says_how_large_its_picture_is(shape):
+    data = IMAGE_CODECS["avif"](60).encode_image(np.zeros(shape, np.uint8))
+    assert picture_sizes(data) == [(shape[2], shape[1])]
+
+
+@given(st.binary(max_size=60), st.integers(0, 400))
+def test_damaged_avif_files_are_packet_errors_or_have_sizes(inserted, place):
+    data = AVIF[: place % len(AVIF)] + inserted + AVIF[place % len(AVIF) + len(inserted) :]
+    try:
+        sizes = picture_sizes(data)
+    except PacketError:
+        return
+    assert all(0 < side <= 1 << 16 for size in sizes for side in size)
 
 
 def test_first_use_of_a_library_is_alone():

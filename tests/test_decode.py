@@ -1,7 +1,6 @@
 """What a server makes of packets that nobody sound sent: `PacketError`, and no work before it."""
 
 import struct
-import time
 import tracemalloc
 from typing import Any
 
@@ -9,7 +8,7 @@ import pytest
 import torch
 
 from sc2bench.config import compose
-from sc2bench.errors import InputError
+from sc2bench.errors import ConfigError, InputError
 from sc2bench.methods import SplitModel, build_model
 from sc2bench.packet import Limits, Packet, PacketError
 from sc2bench.sizing import Sizing
@@ -45,11 +44,9 @@ def test_a_small_packet_costs_little():
     model: Any = make_varied("entropic_student", "segmentation")
     calls = count_batches(model.server.decoder)
     tracemalloc.start()
-    started = time.perf_counter()
     for size in ((8192, 8192), (8192, 513), (4096, 4096)):
         with pytest.raises(PacketError, match=r"at most 4194304 are taken; scale it, or raise the limit with eval"):
             model.decode([model.encode([torch.zeros(3, 9, 9, dtype=torch.uint8)])[0], Packet(b"", b"", size)])
-    assert time.perf_counter() - started < 2
     assert tracemalloc.get_traced_memory()[1] < 1 << 24
     tracemalloc.stop()
     assert not calls
@@ -67,12 +64,12 @@ def test_small_images_that_a_network_scales_up_count_as_it_sees_them():
 def test_many_packets_are_decoded_in_parts():
     model: Any = make_varied("entropic_student", "segmentation")
     generator = torch.Generator().manual_seed(0)
-    sizes = ((32, 32),) * 7 + ((16, 48),) * 2
+    sizes = ((64, 96),) * 7 + ((16, 48),) * 2
     images = [torch.randint(0, 256, (3, *size), dtype=torch.uint8, generator=generator) for size in sizes]
     packets = model.encode(images)
     together = model.decode(packets)
     calls = count_batches(model.server.decoder)
-    model.limits = Limits(batch_pixels=3 * 32 * 32 + 5)
+    model.limits = Limits(batch_pixels=3 * 64 * 96 + 5)
     in_parts = model.decode(packets)
     assert calls == [3, 3, 1, 2]
     assert all((one == other).float().mean() > 0.99 for one, other in zip(together, in_parts, strict=True))
@@ -86,9 +83,16 @@ def test_batches_of_one_size_are_decoded_in_parts_too(test_images):
     packets = model.encode(test_images.images[:10])
     together = model.decode(packets)
     calls = count_batches(model.server.decoder)
-    model.limits = Limits(batch_pixels=4 * 32 * 32)
+    # Small images count as 64x64.
+    model.limits = Limits(batch_pixels=4 * 64 * 64)
     assert torch.allclose(model.decode(packets), together, atol=1e-5)
     assert calls == [4, 4, 2]
+
+
+def test_limits_are_numbers_of_pixels():
+    assert make("input_codec", "evaluation.packet_pixels=100").limits == Limits(100)
+    with pytest.raises(ConfigError, match=r"evaluation.batch_pixels: 0 is below the least value, 1"):
+        make("input_codec", "evaluation.batch_pixels=0")
 
 
 def test_no_packet_and_foreign_sizes_are_refused(test_images):
@@ -132,6 +136,23 @@ def test_quantized_latents_are_finite_or_refused(bits, test_images):
     # A scale that a float can hold, but not what the network makes of it.
     with pytest.raises(PacketError, match="values that are not finite"):
         model.decode([Packet(packet.payload, struct.pack(code, 3e38 / (2**bits - 1), 0))])
+
+
+@pytest.mark.parametrize("prior", ["scale_hyperprior", "mean_scale_hyperprior"])
+def test_hyperpriors_code_images_of_every_height(prior):
+    model: Any = make_varied("end_to_end", "segmentation", f"method.prior={prior}")
+    generator = torch.Generator().manual_seed(0)
+    sizes = [(height, 40 + height % 7) for height in range(1, 36)]
+    images = [torch.randint(0, 256, (3, *size), dtype=torch.uint8, generator=generator) for size in sizes]
+    predictions = model.decode(model.encode(images))
+    assert [prediction.shape for prediction in predictions] == sizes
+    # What is sent is what training sees.
+    for size, image in zip(sizes[::7], images[::7], strict=True):
+        (packet,) = model.encode([image])
+        with torch.no_grad():
+            quantized, bits = model.device.prior(model.device(image[None]))
+        assert torch.allclose(model.server.read([packet], (3, *size)), quantized, atol=1e-4)
+        assert len(packet.payload) + len(packet.side_info) == pytest.approx(float(bits) / 8, rel=0.15, abs=4)
 
 
 def test_faults_of_the_model_are_not_blamed_on_packets(test_images):

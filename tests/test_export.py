@@ -226,6 +226,27 @@ def test_wrong_images_and_folders_are_named(exported, tmp_path):
         DeviceRunner(tmp_path, int8=True)
     with pytest.raises(PacketError, match="load the same checkpoint on both sides"):
         on_runner(make("entropic_student"), runner)
+    (tmp_path / "device_int8.onnx").write_bytes((exported.folder / "device_int8.onnx").read_bytes())
+    for file in exported.folder.iterdir():
+        damaged = bytearray(file.read_bytes())
+        damaged[len(damaged) // 3] ^= 1
+        (tmp_path / file.name).write_bytes(damaged)
+        sentence = (
+            "damaged|is no exported device half" if file.name == "about.json" else rf"{file.name} has another digest"
+        )
+        with pytest.raises(CheckpointError, match=sentence):
+            DeviceRunner(tmp_path, int8=file.name == "device_int8.onnx")
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    # As an older version wrote it, without digests.
+    about = json.loads((tmp_path / "about.json").read_text())
+    for key in ("files", "digest"):
+        del about[key]
+    (tmp_path / "about.json").write_text(json.dumps(about))
+    assert DeviceRunner(tmp_path, int8=True).session == runner.session
+    for wrong in ({"image_shape": [1, 28]}, {"sizing": {"multiple": 0}}, {"sizing": 3}, {"integer_bits": 7}):
+        (tmp_path / "about.json").write_text(json.dumps(about | wrong))
+        with pytest.raises(CheckpointError, match=f"no exported device half .{next(iter(wrong))} is"):
+            DeviceRunner(tmp_path)
     (tmp_path / "about.json").write_text('{"format_version": 1}')
     with pytest.raises(CheckpointError, match="format version 1, but this is a reader of version 2"):
         DeviceRunner(tmp_path)

@@ -12,6 +12,7 @@ ORDER = [
     "owners",
     "signals",
     "home",
+    "digests",
     "files",
     "text",
     "memory",

@@ -10,6 +10,7 @@ import torch
 from sc2bench.errors import InputError, Sc2benchError
 from sc2bench.inputs import check_coded_image
 from sc2bench.registry import IMAGE_CODECS
+from sc2bench.teachers import fashion_resnet
 from tests.test_methods import make
 from tests.test_methods_tasks import make as make_varied
 
@@ -34,6 +35,17 @@ def test_models_refuse_other_images(name):
     for method in ("entropic_student", "input_codec", "channel_reduction"):
         with pytest.raises(InputError, match=sentence):
             make(method).encode(images)
+    if name == "floats":
+        with pytest.raises(InputError, match=sentence):
+            make("entropic_student").train()(images)
+
+
+def test_teachers_refuse_floats():
+    teacher = fashion_resnet().eval()
+    with pytest.raises(InputError, match="images are of type float32; give uint8"):
+        teacher(GREY / 255)
+    with pytest.raises(InputError, match="there is no image"):
+        teacher(GREY[:0])
 
 
 def test_models_of_images_of_any_size_refuse_what_no_receiver_takes():
@@ -88,6 +100,13 @@ def test_codecs_refuse_other_images(name):
             codec.encode_image(image)
         with pytest.raises(InputError, match="give uint8"):
             codec.encode(image[None])
+
+
+def test_images_that_a_format_can_not_hold_are_named():
+    with pytest.raises(InputError, match=r"codec 'webp' can't code an image of shape \(1, 1, 20000\) \(.*16383"):
+        IMAGE_CODECS["webp"](50).encode(np.zeros((1, 1, 1, 20000), np.uint8))
+    with pytest.raises(InputError, match=r"codec 'jpeg' can't code an image of shape \(1, 70000, 1\)"):
+        IMAGE_CODECS["jpeg"](50).encode(np.zeros((1, 1, 70000, 1), np.uint8))
 
 
 @pytest.mark.parametrize("end", [0, 1])

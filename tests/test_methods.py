@@ -1,5 +1,7 @@
 """What every method must keep to, tested on all of them alike."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -121,6 +123,26 @@ def test_student_takes_over_the_tail_and_estimates_its_bits(test_images):
         torch.testing.assert_close(estimates, model.device.prior(model.device(images))[1], rtol=1e-6, atol=0)
     for packet, bits in zip(model.code(analyzed), estimates.tolist(), strict=True):
         assert len(packet.payload) == pytest.approx(bits / 8, rel=0.1, abs=2)
+
+
+@pytest.mark.parametrize("prior", ["scale_hyperprior", "joint_autoregressive"])
+def test_sessions_that_were_named_by_the_coarser_probe_are_still_read(prior):
+    model = make("entropic_student", f"method.prior={prior}")
+    (earlier,) = model.session.earlier
+    assert earlier != model.session.fingerprint
+    model.session.require(replace(model.session, fingerprint=earlier, earlier=()))
+    assert not make("entropic_student").session.earlier
+
+
+def test_numbers_take_a_byte_or_none(test_images):
+    image = test_images.images[:1]
+    sizes = {}
+    for options in ([], ["numbered"], ["checksum"], ["checksum", "numbered"]):
+        model = make("input_codec", *(f"evaluation.{option}=true" for option in options))
+        assert model.session.numbered == ("numbered" in options)
+        sizes[tuple(options)] = sum(model.encode(image)[0].sizes(model.session).values())
+    plain = sizes[()]
+    assert list(sizes.values()) == [plain, plain + 1, plain + 4, plain + 4]
 
 
 def test_published_bottleneck_has_the_published_size():

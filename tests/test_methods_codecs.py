@@ -99,6 +99,18 @@ def test_weights_that_can_not_be_had_are_one_sentence(state_file, tmp_path, monk
     overrides = [*PRETRAINED, "method.prior=mean_scale_hyperprior", "rate=3", "stage1=null"]
     with pytest.raises(CheckpointError, match=r"don't fit CompressAI's mbt2018-mean"):
         build_model(compose([*overrides, f"method.weights={state_file}"]), fashion_resnet(), GREY)
+    state = torch.load(state_file)
+    tables = {name: torch.ones(8, 9, dtype=torch.int32) for name in ("_quantized_cdf", "_cdf_length", "_offset")}
+    for change, sentence in (
+        ({"g_a.0.bias": torch.full((8,), torch.nan)}, "g_a.0.bias is not finite"),
+        ({f"entropy_bottleneck.{name}": table for name, table in tables.items()}, "damaged entropy tables"),
+        ({"g_a.0.weight": torch.tensor(1.0)}, "don't fit CompressAI's bmshj2018-hyperprior"),
+        ({"g_a.0.weight": torch.zeros(1).expand(10**7, 3, 5, 5)}, "not stored value by value"),
+    ):
+        torch.save(state | change, tmp_path / "bad.pth.tar")
+        other = [*PRETRAINED, "method.prior=scale_hyperprior", "rate=1", "stage1=null"]
+        with pytest.raises(CheckpointError, match=rf"bad.pth.tar.* {sentence}"):
+            build_model(compose([*other, f"method.weights={tmp_path}/bad.pth.tar"]), fashion_resnet(), GREY)
     with pytest.raises(CheckpointError, match=r"weights /nowhere.pth are missing"):
         build_model(compose([*overrides, "method.weights=/nowhere.pth"]), fashion_resnet(), GREY)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))

@@ -25,7 +25,8 @@ from sc2bench.packet import (
 from sc2bench.teachers import fashion_resnet
 
 HEADER = SessionHeader(fingerprint(b"model"), (16, 4, 4))
-CORRUPTIONS = 10_000
+# Longer runs are those of the fuzzer.
+CORRUPTIONS = 4000
 # Decoding what a damaged packet says may take this much more memory than decoding a good one.
 ALLOCATION_BOUND_BYTES = 1 << 22
 PEAK_BOUND_BYTES = 1 << 27
@@ -166,6 +167,12 @@ def test_foreign_sessions_are_refused():
     with pytest.raises(PacketError, match="options"):
         HEADER.require(SessionHeader(HEADER.fingerprint, (1, 2)))
     HEADER.require(SessionHeader.from_bytes(HEADER.to_bytes()))
+    renamed = replace(HEADER, fingerprint=fingerprint(b"model, in other words"), earlier=(HEADER.fingerprint,))
+    renamed.require(HEADER)
+    with pytest.raises(PacketError, match="options"):
+        renamed.require(replace(HEADER, checksum=True))
+    with pytest.raises(PacketError, match="load the same checkpoint on both sides"):
+        HEADER.require(renamed)
 
 
 def test_header_without_shared_bytes_is_as_before_they_existed():

@@ -2,6 +2,7 @@
 
 import os
 import stat
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,8 +13,8 @@ from typer.testing import CliRunner
 from sc2bench.claims import Claims, holder
 from sc2bench.cli import app
 from sc2bench.config import compose
-from sc2bench.errors import CheckpointError, DataError, OutputError
-from sc2bench.experiment import Run
+from sc2bench.errors import CheckpointError, ConfigError, DataError, OutputError
+from sc2bench.experiment import Run, has_weights
 from sc2bench.records import load_records
 from sc2bench.run import run_all
 from tests.conftest import TINY_STUDENT
@@ -42,7 +43,9 @@ def nobody() -> Iterator[None]:
 @pytest.fixture
 def folder(tmp_path: Path, mini_root: Path) -> Path:
     """Which anybody may reach and write to."""
-    for place in (tmp_path, tmp_path.parent, tmp_path.parent.parent, mini_root.parent, mini_root):
+    # Tests beside each other have one folder more above them.
+    made = {place for leaf in (tmp_path, mini_root) for place in (leaf, *leaf.parents) if place.owner() == "root"}
+    for place in sorted(made - {Path("/"), Path("/tmp"), Path(tempfile.gettempdir())}):
         place.chmod(place.stat().st_mode | stat.S_IXOTH | stat.S_IROTH)
     tmp_path.chmod(0o777)
     return tmp_path
@@ -73,11 +76,18 @@ def test_folders_that_can_not_be_read_are_named(folder, tiny):
     record.record_path.parent.mkdir()
     closed.chmod(0)
     student = Run(compose([*tiny, *TINY_STUDENT, f"checkpoints={closed}"]))
+    circle = folder / "circle"
+    circle.symlink_to(circle)
+    for option in ("--config-dir", "--plugin"):
+        result = CliRunner().invoke(app, ["list", option, str(circle)])
+        assert isinstance(result.exception, ConfigError), result.exception
     with nobody():
         with pytest.raises(DataError, match=r"record .*closed.* can't be looked for: Permission denied"):
             _ = record.done
-        with pytest.raises(CheckpointError, match=r"weights .*closed.* can't be looked for: Permission denied"):
+        with pytest.raises(DataError, match=r".*closed.* can't be looked for: Permission denied"):
             _ = student.trained
+        with pytest.raises(CheckpointError, match=r"weights .*closed.* can't be looked for: Permission denied"):
+            has_weights(closed)
         with pytest.raises(OutputError, match=r"can't look for claims on .*: Permission denied"):
             holder(closed / "record.json")
         with Claims() as claims, pytest.raises(OutputError, match=r"can't claim .*: Permission denied"):

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
-from sc2bench.errors import ConfigError, nearest
+from sc2bench.errors import ConfigError, InputError, Sc2benchError, nearest
 from sc2bench.inputs import check_coded_image
 
 # Of which a codec keeps what images of one shape share; packets may name millions of shapes.
@@ -96,7 +96,14 @@ class ImageCodec(ABC):
 
     def _encode_checked(self, image: np.ndarray) -> bytes:
         check_coded_image(image)
-        return self.encode_image(image)
+        try:
+            return self.encode_image(image)
+        except (ValueError, OSError, RuntimeError, OverflowError) as error:
+            if isinstance(error, Sc2benchError):
+                raise
+            raise InputError(
+                f"codec '{self.name}' can't code an image of shape {image.shape} ({error}); use another codec or size"
+            ) from error
 
     def decode(self, packed: Sequence[bytes], shape: tuple[int, int, int]) -> np.ndarray:
         """Decodes a batch to uint8 (N, *shape); raises `PacketError`."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.error import URLError
 
 import torch
+from compressai.entropy_models import EntropyModel
 from compressai.layers import GDN
 from compressai.models import CompressionModel
 from compressai.models.utils import conv, deconv
@@ -20,9 +21,11 @@ from torch import Tensor, nn
 from sc2bench.bottlenecks.entropic import small_hyper
 from sc2bench.entropy import FactorizedPrior, Hyperprior, HyperpriorDecoder, LatentCodec
 from sc2bench.entropy.autoregressive import AutoregressiveDecoder
+from sc2bench.entropy.base import check_tables
 from sc2bench.errors import CheckpointError, ConfigError, nearest
 from sc2bench.registry import PRIORS
-from sc2bench.state import load_tensors
+from sc2bench.state import refuse
+from sc2bench.teachers.files import SUFFIXES, read_weights
 
 # Our name of the prior to CompressAI's of the model.
 ZOO = {
@@ -32,6 +35,8 @@ ZOO = {
     "joint_autoregressive": "mbt2018",
 }
 QUALITIES = range(1, 9)
+# CompressAI's own files are called so.
+_SUFFIXES = (*SUFFIXES, ".tar")
 _SMALL_CHANNELS = (24, 32, 6)
 
 
@@ -71,11 +76,13 @@ def zoo_codec(prior: str, quality: int, weights: str) -> NeuralCodec:
     if weights == "random":
         model = model_architectures[name](*cfgs[name][quality])
     else:
-        state = _downloaded(zoo_url(prior, quality)) if weights == "pretrained" else _read(Path(weights))
+        pretrained = weights == "pretrained"
+        state = _downloaded(zoo_url(prior, quality)) if pretrained else read_weights(Path(weights), _SUFFIXES)
         try:
             model = model_architectures[name].from_state_dict(load_pretrained(state))
-        except (KeyError, RuntimeError) as error:
+        except (LookupError, RuntimeError, ValueError, TypeError, AttributeError) as error:
             raise CheckpointError(f"weights {weights} don't fit CompressAI's {name}: {error}") from error
+        _check(model, weights)
     return from_compressai(model)
 
 
@@ -158,13 +165,13 @@ def _downloaded(url: str) -> dict[str, Tensor]:
         ) from error
 
 
-def _read(path: Path) -> dict[str, Tensor]:
-    if path.suffix == ".safetensors":
-        return load_tensors(path)
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise CheckpointError(f"weights {path} are missing; give another file, 'pretrained' or 'random'") from None
-    except Exception as error:  # torch raises errors of many unrelated classes on damaged files
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CheckpointError(f"weights {path} can't be read ({reason}); they must be a state dict") from error
+def _check(model: CompressionModel, weights: str) -> None:
+    """Raises `CheckpointError` for numbers that are not finite, and for damaged entropy tables."""
+    state = model.state_dict()
+    refuse(model, [f"{key} is not finite" for key, tensor in state.items() if not tensor.isfinite().all()], weights)
+    for name, part in model.named_modules():
+        if isinstance(part, EntropyModel):
+            try:
+                check_tables(part, dict(part.named_buffers(recurse=False)))
+            except CheckpointError as error:
+                refuse(model, [f"{name}: {error}"], weights)

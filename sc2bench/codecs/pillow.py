@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 from PIL import Image
 
+from sc2bench.codecs.av1 import picture_sizes
 from sc2bench.codecs.base import ImageCodec
 from sc2bench.inputs import check_coded_image
 from sc2bench.packet import PacketError
@@ -101,6 +102,14 @@ class Avif(PillowCodec):
 
     name = "avif"
     format = "AVIF"
+
+    def decode_image(self, data: bytes, shape: tuple[int, int, int]) -> np.ndarray:
+        """Decodes to uint8 `shape`; pictures of another size than the container's are refused before."""
+        expected = (shape[2], shape[1])
+        for size in picture_sizes(data):
+            if size != expected:
+                raise wrong_size(self.format, size, expected)
+        return super().decode_image(data, shape)
 
     def save_options(self, grey: bool) -> dict[str, Any]:
         """Quality 0..100; 4:2:0 in colour, monochrome for grey images. One thread, for the batch is spread already."""

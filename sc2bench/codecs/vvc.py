@@ -92,8 +92,13 @@ class Vtm(VvcCodec):
     def __init__(self, quality: float | None = None, **options: str):
         super().__init__(quality, **options)
         beside = Path(self.encoder).parent.parent / "cfg" / "encoder_intra_vtm.cfg"
-        self.config = Path(self.options["config"] or beside).resolve()
-        if not self.config.is_file():
+        # It is read from another folder. Where it can't be looked for, VTM could not read it either.
+        self.config = Path(self.options["config"] or beside).absolute()
+        try:
+            found = self.config.is_file()
+        except OSError:
+            found = False
+        if not found:
             raise ConfigError(
                 f"codec 'vtm' needs VTM's encoder_intra_vtm.cfg, but {self.config} is no file; it is part of "
                 f"{_VTM_SOURCE}, give its path with method.options.config=PATH"

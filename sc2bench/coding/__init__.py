@@ -2,10 +2,11 @@
 
 from sc2bench.coding.coder import CodingError, SymbolCoder, SymbolDecoder, SymbolEncoder
 from sc2bench.coding.integers import IntegerCoder
-from sc2bench.coding.tables import EntropyTablesMissing, IntegerTables
+from sc2bench.coding.tables import EntropyTablesDamaged, EntropyTablesMissing, IntegerTables
 
 __all__ = [
     "CodingError",
+    "EntropyTablesDamaged",
     "EntropyTablesMissing",
     "IntegerCoder",
     "IntegerTables",

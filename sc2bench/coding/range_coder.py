@@ -5,13 +5,15 @@ bits (Bamler, "Understanding entropy coding with asymmetric numeral systems", 20
 numbers in the last interval, the one with the fewest bytes is written.
 
 A stream under way is an interval: words that are settled (a carry may still raise them), its lower end and its width.
+
+Nothing here checks bounds of arrays. What keeps indices inside is: tables are those that `IntegerTables` takes, so each
+share is at least 1 and a width never falls below 2**32; symbols' indexes are compared with the number of tables; and
+places in bytes with their end. Every loop also ends by a bound of its own, whatever it is given.
 """
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
-from numba import njit
+
+from sc2bench.coding.compiling import compiled as _compiled
 
 PRECISION = 24
 WORD_BYTES = 4
@@ -37,14 +39,6 @@ _HINT_SHIFT = np.uint64(PRECISION - _HINT_BITS)
 
 # What `decode` finds: all well, bytes that are no code, a symbol that is no int32, an index of no table.
 DECODED, NO_CODE, NO_INT32, NO_TABLE = range(4)
-
-
-def _compiled(function: Callable) -> Any:
-    """Compiles at the first call, and keeps the result for later processes where a folder for it can be written."""
-    try:
-        return njit(cache=True, nogil=True)(function)
-    except RuntimeError:
-        return njit(nogil=True)(function)
 
 
 def hints(bounds: np.ndarray, lengths: np.ndarray) -> np.ndarray:
@@ -92,10 +86,11 @@ def _narrow(words, count, lower, width, left, share):
 @_compiled
 def _carry(words, count):
     place = count - 1
-    while words[place] == _FULL_WORD:
+    while place >= 0 and words[place] == _FULL_WORD:
         words[place] = 0
         place -= 1
-    words[place] += 1
+    if place >= 0:
+        words[place] += 1
 
 
 @_compiled
@@ -112,7 +107,7 @@ def _put_escaped(words, count, lower, width, place, length):
     # Even numbers lie behind the table, odd ones before it.
     folded = 2 * (place - length) if place >= length else -2 * place - 1
     bits = 0
-    while folded >> bits:
+    while bits < _LENGTHS - 1 and folded >> bits:
         bits += 1
     left, share = _uniform(bits, _LENGTHS)
     count, lower, width = _narrow(words, count, lower, width, left, share)
@@ -186,7 +181,7 @@ def finish(words, counts, intervals, packed):
         lower, width = intervals[sample, 0], intervals[sample, 1]
         dropped = np.uint64(64)
         distance = _ZERO - lower
-        while distance >= width:
+        while distance >= width and dropped > _ZERO:
             dropped -= np.uint64(8)
             distance = (_ZERO - lower) & ((_ONE << dropped) - _ONE)
         number = lower + distance

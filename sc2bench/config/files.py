@@ -33,11 +33,13 @@ def config_dir() -> Path:
 
 def config_places(config_dirs: Sequence[str] = ()) -> tuple[Path, ...]:
     """The package's folder and further ones, whose files go before; raises `ConfigError` for one that can't be read."""
-    further = [Path(at_home(folder)).resolve() for folder in config_dirs]
-    for folder in further:
+    further = []
+    for folder in config_dirs:
         try:
-            next(folder.iterdir(), None)
-        except (OSError, ValueError) as error:
+            further.append(Path(at_home(folder)).resolve())
+            next(further[-1].iterdir(), None)
+        except (OSError, ValueError, RuntimeError) as error:
+            # Links in a circle are a RuntimeError.
             reason = getattr(error, "strerror", None) or error
             raise ConfigError(f"--config-dir: {folder} can't be read: {reason}; name a folder like configs/") from error
     return (config_dir(), *further)

@@ -6,8 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import ClassVar, NamedTuple
 
 import torch
+from compressai.entropy_models import EntropyModel, GaussianConditional
 from torch import Tensor, nn
 
+from sc2bench.coding import EntropyTablesDamaged, EntropyTablesMissing, IntegerTables
 from sc2bench.errors import InputError
 
 Shape = tuple[int, ...]
@@ -15,7 +17,8 @@ Shape = tuple[int, ...]
 HyperTransforms = Callable[[int, int], tuple[nn.Module, nn.Module]]
 # What a symbol may be, with room for the rounding of single precision.
 LARGEST_SYMBOL = float((1 << 31) - (1 << 8))
-_TABLE_BUFFERS = ("_offset", "_quantized_cdf", "_cdf_length", "scale_table")
+_INTEGER_BUFFERS = ("_quantized_cdf", "_cdf_length", "_offset")
+_TABLE_BUFFERS = (*_INTEGER_BUFFERS, "scale_table")
 
 
 class Coded(NamedTuple):
@@ -117,12 +120,55 @@ def require_codable(latents: Tensor, largest: float = math.inf) -> None:
     )
 
 
-def resize_tables(model: nn.Module, state_dict: dict[str, Tensor], prefix: str) -> None:
-    """Gives the buffers of an entropy model of CompressAI the sizes that a state dict brings: they are learned."""
-    for name in _TABLE_BUFFERS:
-        stored, own = state_dict.get(f"{prefix}{name}"), getattr(model, name, None)
-        if stored is not None and own is not None:
-            model.register_buffer(name, torch.empty_like(stored, device=own.device))
+def resize_tables(model: EntropyModel, state_dict: dict[str, Tensor], prefix: str, errors: list[str]) -> None:
+    """Gives the buffers of an entropy model of CompressAI the sizes that a state dict brings: they are learned.
+
+    Args:
+        model: whose tables are to be loaded.
+        state_dict: of the whole.
+        prefix: of the model's keys in it.
+        errors: a sentence is added if the tables there are none; nothing is resized then.
+    """
+    stored = {name: state_dict[f"{prefix}{name}"] for name in _TABLE_BUFFERS if f"{prefix}{name}" in state_dict}
+    try:
+        check_tables(model, stored)
+    except EntropyTablesDamaged as error:
+        errors.append(f"{prefix.rstrip('.')}: {error}")
+        return
+    for name, tensor in stored.items():
+        own = getattr(model, name, None)
+        if own is not None:
+            model.register_buffer(name, torch.empty(tensor.shape, dtype=own.dtype, device=own.device))
+
+
+def check_tables(model: EntropyModel, stored: dict[str, Tensor]) -> None:
+    """Raises `EntropyTablesDamaged` unless buffers are tables of a model, or tables that were not built yet.
+
+    Args:
+        model: an entropy model of CompressAI.
+        stored: its buffers by name; tables are checked where all their parts are there.
+    """
+    if any(name not in stored for name in _INTEGER_BUFFERS):
+        return
+    scales = stored.get("scale_table")
+    for name in stored.keys() & set(_TABLE_BUFFERS):
+        tensor = stored[name]
+        if tensor.is_floating_point() != (name == "scale_table") or tensor.is_complex():
+            raise EntropyTablesDamaged(f"damaged entropy tables: {name} of type {tensor.dtype}; fetch them again")
+    cumulative, lengths, offsets = (stored[name].detach().cpu().numpy() for name in _INTEGER_BUFFERS)
+    try:
+        tables = IntegerTables.of_compressai(cumulative, lengths, offsets, model.entropy_coder_precision)
+    except EntropyTablesMissing:
+        return
+    if isinstance(model, GaussianConditional):
+        rows = len(tables) if scales is None else scales.numel()
+    else:
+        rows = model.channels
+    if rows != len(tables):
+        raise EntropyTablesDamaged(f"damaged entropy tables: {len(tables)} instead of {rows}; fetch the weights again")
+    rising = scales is None or (scales.ndim == 1 and (scales.diff(prepend=scales.new_zeros(1)) > 0).all())
+    if not rising or (scales is not None and not scales.isfinite().all()):
+        raise EntropyTablesDamaged("damaged entropy tables: their scales don't rise; fetch the weights again")
 
 
 def bits_of(likelihoods: Tensor) -> Tensor:

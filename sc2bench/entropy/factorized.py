@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -107,8 +108,8 @@ class FactorizedPrior(LatentCodec):
     def _medians(self, dimensions: int) -> Tensor:
         return self.model.quantiles[:, 0, 1].detach().view(1, -1, *(1,) * (dimensions - 2))
 
-    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: object) -> None:
-        resize_tables(self.model, state_dict, f"{prefix}model.")
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
+        resize_tables(self.model, state_dict, f"{prefix}model.", args[-1])
         self.__dict__.pop("coder", None)
         super()._load_from_state_dict(state_dict, prefix, *args)
 

@@ -177,7 +177,7 @@ class HyperpriorDecoder(LatentDecoder):
         return scales, means
 
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
-        resize_tables(self.gaussian, state_dict, f"{prefix}gaussian.")
+        resize_tables(self.gaussian, state_dict, f"{prefix}gaussian.", args[-1])
         self.__dict__.pop("coder", None)
         super()._load_from_state_dict(state_dict, prefix, *args)
 

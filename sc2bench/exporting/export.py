@@ -11,10 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sc2bench import digests
 from sc2bench.entropy import AffineQuantizer, FactorizedPrior, Hyperprior
 from sc2bench.errors import ConfigError
 from sc2bench.exporting.runner import (
     ABOUT,
+    FILES,
     FORMAT_VERSION,
     GRAPH,
     IMAGES,
@@ -102,6 +104,7 @@ def export_device(model: SplitModel, folder: Path, origin: Mapping[str, Any] | N
         tables = {name: np.asarray(getattr(prior.tables, name)) for name in TABLE_PARTS}
         write_atomic(folder / TABLES, lambda temporary: np.savez(temporary, **tables))
     write_atomic(folder / SESSION, lambda temporary: temporary.write_bytes(header))
+    written = [GRAPH, SESSION] + [TABLES] * isinstance(prior, FactorizedPrior)
     about = {
         "format_version": FORMAT_VERSION,
         "image_shape": list(model.image_shape),
@@ -109,8 +112,9 @@ def export_device(model: SplitModel, folder: Path, origin: Mapping[str, Any] | N
         "sizing": asdict(_sizing(model)),
         "integer_bits": prior.bits if isinstance(prior, AffineQuantizer) else None,
         **(origin or {}),
+        FILES: {name: digests.of_file(folder / name) for name in written},
     }
-    write_json(folder / ABOUT, about)
+    write_json(folder / ABOUT, digests.sealed(about))
     return path
 
 

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
+from sc2bench import digests
 from sc2bench.errors import ConfigError
-from sc2bench.exporting.runner import GRAPH, INT8_GRAPH, DeviceRunner
-from sc2bench.files import scratch_folder, write_atomic
+from sc2bench.exporting.runner import ABOUT, FILES, GRAPH, INT8_GRAPH, DeviceRunner
+from sc2bench.files import scratch_folder, write_atomic, write_json
 
 _BATCH = 50
 
@@ -69,6 +70,10 @@ def quantize_encoder(folder: Path, images: Sequence[np.ndarray] | np.ndarray) ->
                 weight_type=QuantType.QInt8,
             ),
         )
+    about = runner.about
+    if FILES in about:
+        about[FILES][INT8_GRAPH] = digests.of_file(path)
+        write_json(folder / ABOUT, digests.sealed(about))
     return path
 
 

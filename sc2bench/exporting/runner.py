@@ -9,25 +9,25 @@ An exported folder holds:
     device_int8.onnx   the same with a quantized encoder; only if it was asked for
     tables.npz         the integer tables of the symbols; not for integers of fixed width, which need none
     session.bin        the session header that the server expects
-    about.json         where it is from, the shape of its images, and how they are scaled
+    about.json         where it is from, the shape of its images, how they are scaled, and the digests of all files
 
 A graph for integers of fixed width also gives each sample's scale and zero point. One that scales images of any size
 has a second input, an empty array whose last two sides are those to scale to: they follow from an image's size in
 double precision, which is not the graph's.
 """
 
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from sc2bench import digests
 from sc2bench.coding import IntegerCoder, IntegerTables, SymbolCoder
 from sc2bench.errors import CheckpointError, ConfigError, InputError
 from sc2bench.inputs import check_images, check_sides
-from sc2bench.packet import MAX_IMAGE_SIDE, Packet, PacketError, SessionHeader
+from sc2bench.packet import MAX_IMAGE_SIDE, Packet, SessionHeader
 from sc2bench.sizing import Sizing
 
 FORMAT_VERSION = 2
@@ -37,6 +37,8 @@ GRAPH, INT8_GRAPH, TABLES, SESSION, ABOUT = (
 IMAGES, SCALED = "images", "scaled"
 SYMBOLS, SCALE, ZERO_POINT = "symbols", "scale", "zero_point"
 TABLE_PARTS = ("cumulative", "lengths", "offsets", "precision")
+# Under which key of `about.json` the digests of the other files are, by name.
+FILES = "files"
 
 
 class DeviceRunner:
@@ -54,21 +56,26 @@ class DeviceRunner:
 
     def __init__(self, folder: str | Path, *, int8: bool = False, threads: int = 1):
         folder = Path(folder)
+        graph = INT8_GRAPH if int8 else GRAPH
         try:
-            self.about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-            version = self.about.get("format_version")
-            if version != FORMAT_VERSION:
-                raise CheckpointError(
-                    f"{folder} has format version {version}, but this is a reader of version {FORMAT_VERSION}; "
-                    "export it again"
-                )
-            self.session = SessionHeader.from_bytes((folder / SESSION).read_bytes())
+            self.about = _read_about(folder)
             self._sizing = Sizing(**self.about["sizing"])
+            names = [SESSION, graph] + [TABLES] * (self.about["integer_bits"] is None)
+            _compare_digests(folder, self.about.get(FILES), names)
+            self.session = SessionHeader.from_bytes((folder / SESSION).read_bytes())
             self._coder = _open_coder(folder, self.about["integer_bits"])
-        except (OSError, ValueError, KeyError, TypeError, PacketError) as error:
+        except CheckpointError:
+            raise
+        except Exception as error:  # damaged files raise errors of many unrelated classes
             raise CheckpointError(f"{folder} is no exported device half ({error}); export it again") from error
-        self._graph = _open_graph(folder / (INT8_GRAPH if int8 else GRAPH), threads)
-        self._scales = SCALED in {given.name for given in self._graph.get_inputs()}
+        self._graph = _open_graph(folder / graph, threads)
+        inputs, outputs = (
+            {given.name for given in side} for side in (self._graph.get_inputs(), self._graph.get_outputs())
+        )
+        wanted = {SYMBOLS} if isinstance(self._coder, SymbolCoder) else {SYMBOLS, SCALE, ZERO_POINT}
+        if not inputs <= {IMAGES, SCALED} or outputs != wanted:
+            raise CheckpointError(f"{folder / graph} takes {inputs} and gives {outputs}; export it again")
+        self._scales = SCALED in inputs
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -135,6 +142,49 @@ class DeviceRunner:
             for image, size in zip(images, sizes, strict=True)
             for packet in self.code(self.analyze(image[None]))
         ]
+
+
+def _read_about(folder: Path) -> dict[str, Any]:
+    """What `about.json` says.
+
+    Raises:
+        CheckpointError: of another version.
+        OSError, ValueError: unreadable, damaged, or values that can't be.
+    """
+    values = digests.read_object(folder / ABOUT)
+    version = values.get("format_version")
+    if version != FORMAT_VERSION:
+        raise CheckpointError(
+            f"{folder} has format version {version}, but this is a reader of version {FORMAT_VERSION}; export it again"
+        )
+    about = digests.unsealed(values)
+    shape, sizing, bits = about.get("image_shape"), about.get("sizing"), about["integer_bits"]
+    if not (isinstance(shape, list) and len(shape) == 3 and all(map(_is_count, shape))):
+        raise ValueError(f"image_shape is {shape}")
+    if not isinstance(sizing, dict) or not all(
+        (_is_count(value) and value >= (key != "margin")) or (value is None and key in ("shorter", "longer"))
+        for key, value in sizing.items()
+    ):
+        raise ValueError(f"sizing is {sizing}")
+    if bits is not None and bits not in IntegerCoder.DTYPES:
+        raise ValueError(f"integer_bits is {bits}")
+    return about
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and value >= 0
+
+
+def _compare_digests(folder: Path, known: Mapping[str, str] | None, names: Sequence[str]) -> None:
+    """Raises `CheckpointError` for a file that is not as it was written; older folders have no digests."""
+    for name in names:
+        if known is None or not (folder / name).exists():
+            continue
+        if known.get(name) != digests.of_file(folder / name):
+            raise CheckpointError(
+                f"{folder / name} has another digest than {ABOUT} says; it is damaged, or of another export: export it "
+                "again"
+            )
 
 
 def _open_coder(folder: Path, integer_bits: int | None) -> SymbolCoder | IntegerCoder:

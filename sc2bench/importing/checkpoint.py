@@ -1,14 +1,13 @@
 """Importing a published checkpoint: read without running code, translated, checked, written as a finished run."""
 
-import hashlib
 import re
 from pathlib import Path
 
-import numpy as np
 import torch
 from compressai import entropy_models
 from torch import Tensor
 
+from sc2bench import digests
 from sc2bench.config import RunConfig, TeacherConfig
 from sc2bench.data import load_dataset
 from sc2bench.entropy import EntropyTablesMissing, HyperpriorDecoder, IntegerTables
@@ -24,7 +23,7 @@ from sc2bench.methods.entropy_bottleneck import EntropyBottleneck
 from sc2bench.methods.latent import LatentModel
 from sc2bench.registry import METHODS, TEACHER_LIBRARIES
 from sc2bench.run import FINAL_CONFIG, FINAL_WEIGHTS, Run
-from sc2bench.state import load_state, refuse, save_tensors, unique_state
+from sc2bench.state import load_state, misfits, refuse, save_tensors, unique_state
 from sc2bench.teachers import Teacher, load_teacher, read_weights
 
 # End-to-end training has the models of Entropic Student.
@@ -62,7 +61,7 @@ def import_checkpoint(file: Path, config: RunConfig, *, force: bool = False) -> 
     assert isinstance(model, _PUBLISHED)
     load_published(model, state, file)
     write_json(folder / FINAL_CONFIG, config.resolved())
-    write_json(folder / IMPORTED, {"file": file.name, "blake2b": _digest(file)})
+    write_json(folder / IMPORTED, {"file": file.name, "blake2b": digests.of_file(file)})
     save_tensors(unique_state(model), folder / FINAL_WEIGHTS)
     return folder
 
@@ -109,20 +108,21 @@ def _translate(state: dict[str, Tensor], names: Names, own: dict[str, Tensor]) -
             wrong.append(f"unexpected {key}")
         elif name in translated:
             wrong.append(f"{key} means the same as another key")
-        elif not tensor.isfinite().all():
-            wrong.append(f"{key} is not finite")
+        elif misfit := [*misfits({key: own[name]}, {key: tensor})]:
+            wrong += misfit
         elif _CONSTANT.search(name) and not _close(tensor, own[name]):
             wrong.append(f"{key} is {tensor.tolist()} instead of {own[name].tolist()}")
         else:
-            translated[name] = tensor.to(own[name].dtype)
+            translated[name] = tensor
     return translated, wrong
 
 
 def _ready_tables(model: LatentModel, source: object) -> None:
-    """Checks the tables that came, or builds them if some did not."""
+    """Builds the tables if some did not come."""
     parts = [part for part in model.device.prior.modules() if isinstance(part, entropy_models.EntropyModel)]
     try:
-        tables = [IntegerTables.of(part) for part in parts]
+        for part in parts:
+            IntegerTables.of(part)
     except EntropyTablesMissing:
         for part in model.device.prior.modules():
             scales = part.gaussian.scale_table if isinstance(part, HyperpriorDecoder) else torch.empty(0)
@@ -132,26 +132,6 @@ def _ready_tables(model: LatentModel, source: object) -> None:
                     "update()"
                 ) from None
         model.update_tables()
-        return
-    for part, found in zip(parts, tables, strict=True):
-        factorized = isinstance(part, entropy_models.EntropyBottleneck)
-        rows = part.channels if factorized else part.scale_table.numel()
-        if not _sound(found, rows):
-            raise CheckpointError(f"weights {source} have damaged entropy tables; fetch the file again")
-
-
-def _sound(tables: IntegerTables, rows: int) -> bool:
-    """Whether there are `rows` tables, each rising from 0 to the whole."""
-    shapes = {len(tables.cumulative), len(tables.lengths), len(tables.offsets)}
-    if tables.cumulative.ndim != 2 or shapes != {rows}:
-        return False
-    if tables.lengths.min() < 1 or tables.lengths.max() + 2 > tables.cumulative.shape[1]:
-        return False
-    for row, length in zip(tables.cumulative, tables.lengths, strict=True):
-        filled = row[: length + 2]
-        if filled[0] != 0 or filled[-1] != 1 << tables.precision or (np.diff(filled) <= 0).any():
-            return False
-    return True
 
 
 def _untrained(config: TeacherConfig) -> Teacher:
@@ -172,7 +152,3 @@ def _image_shape(config: RunConfig) -> tuple[int, int, int]:
 
 def _close(first: Tensor, second: Tensor) -> bool:
     return first.shape == second.shape and torch.allclose(first.float(), second.float(), rtol=_TOLERANCE, atol=0)
-
-
-def _digest(file: Path) -> str:
-    return hashlib.blake2b(file.read_bytes(), digest_size=32).hexdigest()

@@ -1,7 +1,7 @@
 """The interface that every method has, and on which everything is measured."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import chain
@@ -18,8 +18,7 @@ from sc2bench.inputs import check_images, check_sides
 from sc2bench.packet import MAX_IMAGE_SIDE, Limits, Packet, PacketError, SessionHeader, fingerprint
 from sc2bench.registry import METHODS
 from sc2bench.state import load_state, unique_state
-from sc2bench.teachers import Images, Preprocess, Sizing, Teacher, final
-from sc2bench.teachers.heads import Output
+from sc2bench.teachers import Images, Preprocess, Sizing, Teacher
 
 # A multiple of every network's stride.
 _PROBE_SIDE = 128
@@ -250,7 +249,7 @@ class SplitModel(nn.Module):
         sizes = [self._size_of(packet) for packet in packets]
         parts: list[tuple[Sequence[int], Any]] = []
         for size, places in _by_size(sizes).items():
-            many = max(self.limits.batch_pixels // self.server.sizing.pixels(size), 1)
+            many = self.limits.together(self.server.sizing.pixels(size))
             for start in range(0, len(places), many):
                 part = places[start : start + many]
                 what = f"packets of images of {size[0]}x{size[1]} pixels can't be decoded"
@@ -362,31 +361,6 @@ def _in_order(groups: Iterable[tuple[Sequence[int], Any]]) -> list[Any]:
     """What came of each sample, by its place, from groups of places and what came of them."""
     placed = [pair for places, results in groups for pair in zip(places, results, strict=True)]
     return [result for _, result in sorted(placed, key=itemgetter(0))]
-
-
-def finished(prediction: Any) -> Any:
-    """What a metric takes of a head's prediction; raises `PacketError` if that, or what it is made of, is not finite.
-
-    What is not a number gives some class all the same, and no detection.
-    """
-    require_finite(vars(prediction) if isinstance(prediction, Output) else prediction)
-    done = final(prediction)
-    require_finite(done)
-    return done
-
-
-def require_finite(values: Any) -> None:
-    """Raises `PacketError` if tensors, or those in mappings and sequences, are not finite."""
-    if isinstance(values, Mapping):
-        values = list(values.values())
-    if isinstance(values, list | tuple):
-        for value in values:
-            require_finite(value)
-    elif isinstance(values, Tensor) and values.is_floating_point() and not values.isfinite().all():
-        raise PacketError(
-            "the packets decode to values that are not finite; they are damaged or foreign, or the weights of the "
-            "server half are"
-        )
 
 
 def half_of(weights: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -25,11 +25,11 @@ from sc2bench.methods.base import (
     Outputs,
     ServerHalf,
     SplitModel,
-    finished,
     output_shape,
     probe_image,
     session_shape,
 )
+from sc2bench.methods.finite import finished
 from sc2bench.methods.latent import only, tail_and_head
 from sc2bench.methods.shapes import ShapeOf
 from sc2bench.packet import Packet, PacketError, SessionHeader

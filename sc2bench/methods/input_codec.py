@@ -15,9 +15,9 @@ from sc2bench.methods.base import (
     Outputs,
     ServerHalf,
     SplitModel,
-    finished,
     session_shape,
 )
+from sc2bench.methods.finite import finished
 from sc2bench.packet import Packet, SessionHeader
 from sc2bench.registry import IMAGE_CODECS, METHODS
 from sc2bench.teachers import Images, Sizing, Teacher

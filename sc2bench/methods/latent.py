@@ -11,17 +11,17 @@ from sc2bench.bottlenecks import Bottleneck
 from sc2bench.chain import Chain, cut
 from sc2bench.entropy import Coded, CodingError, LatentCodec, LatentDecoder
 from sc2bench.errors import ConfigError
+from sc2bench.inputs import ANY_SHAPE, check_images
 from sc2bench.methods.base import (
     DeviceHalf,
     ImageShape,
     Outputs,
     ServerHalf,
     SplitModel,
-    finished,
     output_shape,
     probe_image,
-    require_finite,
 )
+from sc2bench.methods.finite import finished, require_finite
 from sc2bench.methods.shapes import ShapeOf, SymbolShapes
 from sc2bench.packet import Packet, PacketError, SessionHeader
 from sc2bench.registry import BOTTLENECKS
@@ -46,7 +46,8 @@ class LatentDevice(DeviceHalf):
         self.prior = prior
 
     def forward(self, images: Images) -> Tensor:
-        """Takes uint8 images; returns latents, float (N, B, ...)."""
+        """Takes uint8 images; returns latents, float (N, B, ...); raises `InputError` for images of other types."""
+        check_images(images, ANY_SHAPE)
         return self.encoder(self.preprocess(images))
 
     def analyze(self, images: Tensor) -> Tensor:

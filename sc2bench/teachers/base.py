@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from sc2bench.chain import Chain
+from sc2bench.inputs import ANY_SHAPE, check_images
 from sc2bench.sizing import Frame, Size, Sizing, image_sizes
 from sc2bench.teachers.heads import Head, LastStage, final
 
@@ -104,7 +105,12 @@ class Teacher(nn.Module):
         return self.head.classes or getattr(last, "out_features", None)
 
     def outputs(self, images: Images, wanted: Collection[str] = ()) -> tuple[Any, dict[str, Tensor]]:
-        """Takes uint8 images; returns the head's prediction and the outputs of the wanted stages by name."""
+        """Takes uint8 images; returns the head's prediction and the outputs of the wanted stages by name.
+
+        Raises:
+            InputError: no image, or some that are not uint8.
+        """
+        check_images(images, ANY_SHAPE)
         last, outputs = self.chain.outputs(self.preprocess(images), {*wanted, *self.head.needs})
         prediction = self.head(last, outputs, self.preprocess.frame(images))
         return prediction, {name: output for name, output in outputs.items() if name in wanted}

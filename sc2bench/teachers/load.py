@@ -1,18 +1,22 @@
 """Teachers from their configuration."""
 
+import json
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from sc2bench import digests
 from sc2bench.config import TeacherConfig
-from sc2bench.errors import ConfigError
+from sc2bench.errors import CheckpointError, ConfigError
 from sc2bench.registry import TEACHER_LIBRARIES, TEACHERS
 from sc2bench.state import load_state
 from sc2bench.teachers.base import Teacher
 from sc2bench.teachers.files import TRAINED_PREFIX, read_weights
 
 WEIGHTS = Path(__file__).parent.parent / "weights"
+# The digests of the packaged files, by name.
+DIGESTS = "digests.json"
 # How the names of a teacher's stages begin.
 _CHAIN = "chain."
 
@@ -66,8 +70,13 @@ def _registered(config: TeacherConfig, classes: int | None) -> Teacher:
 
 
 def _packaged(name: str) -> tuple[dict[str, Tensor], Path]:
-    """The weights of a packaged teacher, and where they come from."""
+    """The weights of a packaged teacher, and where they come from; raises `CheckpointError`."""
     path = WEIGHTS / f"{name}.safetensors"
+    known = json.loads((WEIGHTS / DIGESTS).read_text(encoding="utf-8"))
+    if path.exists() and known.get(path.name) not in (None, digests.of_file(path)):
+        raise CheckpointError(
+            f"weights {path} have another digest than in {DIGESTS}; they are damaged: install the package again"
+        )
     return _trained(path), path
 
 

@@ -1,19 +1,25 @@
 """The state of a run after an epoch, so that a killed run goes on as if it had not been."""
 
-import json
-from dataclasses import asdict, dataclass, field
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 from torch import Tensor
 from torch.optim import Optimizer
 
+from sc2bench.digests import read_object, sealed, unsealed
 from sc2bench.errors import CheckpointError
-from sc2bench.files import write_json
+from sc2bench.files import remove_leftovers, write_json
 from sc2bench.state import load_tensors, save_tensors
+from sc2bench.training import optimizer_state
 
 PROGRESS = "progress.json"
-_MODEL, _OPTIMIZER = "model.", "optimizer."
+_MODEL = "model."
+_FILE = re.compile(r"((best|last)-\d+-\d+\.safetensors)?")
 
 
 @dataclass
@@ -55,18 +61,27 @@ class Checkpoints:
         self.folder = folder
         self.training_hash = training_hash
 
-    def load(self) -> RunProgress:
+    def load(self, epochs: Sequence[int]) -> RunProgress:
         """The progress so far, or none.
+
+        Args:
+            epochs: of each stage.
 
         Raises:
             CheckpointError: unreadable, or of another configuration.
         """
         path = self.folder / PROGRESS
+        remove_leftovers(self.folder)
         if not path.exists():
             return RunProgress(self.training_hash)
         try:
-            progress = RunProgress(**json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError) as error:
+            values = read_object(path)
+            of = values.get("training_hash")
+            if not isinstance(of, str):
+                raise ValueError("it names no training_hash")
+            # What belongs to another configuration has other stages, too.
+            progress = _checked_progress(unsealed(values), epochs) if of == self.training_hash else RunProgress(of)
+        except (OSError, ValueError) as error:
             raise CheckpointError(
                 f"checkpoint {path} can't be read ({error}); delete {self.folder} to train anew"
             ) from error
@@ -83,7 +98,7 @@ class Checkpoints:
         Raises:
             OutputError: it can't be written.
         """
-        tensors, progress.optimizer = _split_optimizer(optimizer)
+        tensors, progress.optimizer = optimizer_state.split(optimizer)
         stem = f"{progress.stage + 1}-{progress.epoch:04}.safetensors"
         if is_best:
             progress.best_file = f"best-{stem}"
@@ -95,7 +110,7 @@ class Checkpoints:
 
     def record(self, progress: RunProgress) -> None:
         """Writes the progress, and removes files of tensors that it does not name any more."""
-        write_json(self.folder / PROGRESS, asdict(progress))
+        write_json(self.folder / PROGRESS, sealed(asdict(progress)))
         for file in [*self.folder.glob("best-*.safetensors"), *self.folder.glob("last-*.safetensors")]:
             if file.name not in (progress.best_file, progress.last_file):
                 file.unlink(missing_ok=True)
@@ -104,29 +119,61 @@ class Checkpoints:
         """The model's state after the last epoch, and the optimizer's state dict; raises `CheckpointError`."""
         tensors = load_tensors(self.folder / progress.last_file)
         model = {name.removeprefix(_MODEL): tensor for name, tensor in tensors.items() if name.startswith(_MODEL)}
-        state: dict[int, dict[str, Any]] = {}
-        for key, values in progress.optimizer["state"].items():
-            state[int(key)] = dict(values)
-        for name, tensor in tensors.items():
-            if name.startswith(_OPTIMIZER):
-                index, key = name.removeprefix(_OPTIMIZER).split(".", 1)
-                state.setdefault(int(index), {})[key] = tensor
-        return model, {"state": state, "param_groups": progress.optimizer["param_groups"]}
+        try:
+            return model, optimizer_state.join(tensors, progress.optimizer)
+        except ValueError as error:
+            raise self._no_optimizer(error) from error
 
     def best(self, progress: RunProgress) -> dict[str, Tensor]:
         """The model's state after the stage's best epoch; raises `CheckpointError`."""
         return load_tensors(self.folder / progress.best_file)
 
+    def restore(self, optimizer: Optimizer, state: dict[str, Any]) -> None:
+        """Gives a stage's optimizer the state of `last`; raises `CheckpointError` for that of another one."""
+        try:
+            optimizer_state.restore(optimizer, state)
+        except ValueError as error:
+            raise self._no_optimizer(error) from error
 
-def _split_optimizer(optimizer: Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """An optimizer's state as tensors by name, and the rest ready for JSON."""
-    whole = optimizer.state_dict()
-    tensors: dict[str, Tensor] = {}
-    rest: dict[str, dict[str, Any]] = {}
-    for index, values in whole["state"].items():
-        for key, value in values.items():
-            if isinstance(value, Tensor):
-                tensors[f"{_OPTIMIZER}{index}.{key}"] = value.detach().contiguous()
-            else:
-                rest.setdefault(str(index), {})[key] = value
-    return tensors, {"state": rest, "param_groups": whole["param_groups"]}
+    def _no_optimizer(self, error: ValueError) -> CheckpointError:
+        return CheckpointError(
+            f"checkpoint {self.folder} holds no state of the stage's optimizer ({error}); delete {self.folder} to "
+            "train anew"
+        )
+
+
+def _checked_progress(values: dict[str, Any], epochs: Sequence[int]) -> RunProgress:
+    """The progress from its file's values; raises `ValueError` for unknown fields and values that can't be."""
+    types = get_type_hints(RunProgress)
+    unknown = sorted(values.keys() - {known.name for known in fields(RunProgress)})
+    if unknown:
+        raise ValueError(f"unknown field {unknown[0]!r}")
+    for name, value in values.items():
+        if not _is(value, types[name]):
+            raise ValueError(f"{name} is {str(value)[:40]!r}")
+    progress = RunProgress(**values)
+    if not 0 <= progress.stage < len(epochs) or not 0 <= progress.epoch <= epochs[progress.stage]:
+        raise ValueError(f"stage {progress.stage + 1} has no epoch {progress.epoch}")
+    for name in ("last_file", "best_file"):
+        # Names that lead out of the folder are nobody's.
+        if not _FILE.fullmatch(getattr(progress, name)):
+            raise ValueError(f"{name} is {getattr(progress, name)[:40]!r}")
+    if progress.epoch and not progress.last_file:
+        raise ValueError(f"last_file is empty after epoch {progress.epoch}")
+    return progress
+
+
+def _is(value: Any, hint: Any) -> bool:
+    """Whether a value of JSON is of a type as dataclasses name it."""
+    if hint is Any:
+        return True
+    arguments = get_args(hint)
+    if get_origin(hint) is UnionType:
+        return any(_is(value, choice) for choice in arguments)
+    if get_origin(hint) is list:
+        return isinstance(value, list) and all(_is(item, arguments[0]) for item in value)
+    if get_origin(hint) is dict:
+        return isinstance(value, dict) and all(_is(item, arguments[1]) for item in value.values())
+    if isinstance(value, bool):
+        return hint is bool
+    return isinstance(value, int | float) and math.isfinite(value) if hint is float else isinstance(value, hint)

@@ -76,7 +76,7 @@ def train(
         for name, stage in config.stages.items()
     ]
     checkpoints = Checkpoints(folder, config.training_hash())
-    progress = processes.from_main(checkpoints.load)
+    progress = processes.from_main(lambda: checkpoints.load([stage.config.epochs for stage in stages]))
     _note_conditions(progress, accelerator, work)
     model.to(accelerator.device)
     teacher.to(accelerator.device).eval().requires_grad_(False)
@@ -152,7 +152,7 @@ class _Trainer:
         if progress.stage == index and progress.epoch:
             state, optimizer_state = processes.from_main(lambda: checkpoints.last(progress))
             load_state(self.model, state, checkpoints.folder)
-            stage.optimizer.load_state_dict(optimizer_state)
+            checkpoints.restore(stage.optimizer, optimizer_state)
             self.work.skip(progress.epoch * self.epoch_work(stage))
         elif progress.best_file:
             _load_best(self.model, progress, checkpoints)

@@ -29,6 +29,7 @@ _REDUCTION = ["method=channel_reduction", "rate=3"]
 FIXED = {
     "factorized": _STUDENT,
     "scale_hyperprior": [*_STUDENT, "method.prior=scale_hyperprior"],
+    "scale_hyperprior with checks": [*_STUDENT, "method.prior=scale_hyperprior", "evaluation.checksum=true"],
     "joint_autoregressive": [*_STUDENT, "method.prior=joint_autoregressive"],
     "integers of 8 bits": _REDUCTION,
     "integers of 16 bits": [*_REDUCTION, "method.bits=16"],
