@@ -336,7 +336,8 @@ IMAGE_CODECS.register("changing_codec")(Jpeg)
 def test_the_code_of_a_plugin_is_part_of_what_it_makes(mini_root, tmp_path, monkeypatch):
     plugin = tmp_path / "mine.py"
     plugin.write_text(PLUGIN)
-    # Nothing of it stays for other tests.
+    # Nothing of it stays for other tests, and what is there before does.
+    assert "jpeg" in registry.IMAGE_CODECS
     for held, name in ((registry, "_plugins"), (registry.IMAGE_CODECS, "_entries")):
         monkeypatch.setattr(held, name, dict(getattr(held, name)))
     load_plugins([str(plugin)])
