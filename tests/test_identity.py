@@ -248,6 +248,7 @@ def test_seeds_of_a_random_teacher_are_not_measured_in_one_pass():
     assert runs[0].sweep != runs[1].sweep
 
 
+@pytest.mark.slow
 def test_retraining_replaces_weights_and_record(tiny):
     run = Run(compose([*tiny, *TINY_STUDENT, "stage1.epochs=1", "stage2.epochs=1"]))
     (path,) = run_all([run], quiet=True)
@@ -300,6 +301,7 @@ class _Device(torch.nn.Module):
         return [np.zeros(1)]
 
 
+@pytest.mark.slow
 def test_a_stopped_run_that_goes_on_with_other_threads_says_so(tiny, capsys):
     run = Run(compose([*tiny, *TINY_STUDENT]))
     threads = torch.get_num_threads()
