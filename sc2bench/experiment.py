@@ -38,13 +38,18 @@ class Run:
     config: RunConfig
     retrain_before: float = 0.0
 
-    @cached_property
+    @property
     def surroundings(self) -> Surroundings | None:
         """What the point depends on beyond the configuration; `None` where that can't be known, as without the data."""
+        return self._looked_at[0]
+
+    @cached_property
+    def _looked_at(self) -> tuple[Surroundings | None, str]:
+        """The surroundings, or why they can't be known."""
         try:
-            return surroundings_of_point(self.config)
-        except (DataError, CheckpointError):
-            return None
+            return surroundings_of_point(self.config), ""
+        except (DataError, CheckpointError) as error:
+            return None, str(error)
 
     @property
     def run_id(self) -> str:
@@ -77,7 +82,7 @@ class Run:
         if len(found) > 1:
             raise DataError(
                 f"{found[0]} and {found[1].name} were measured on different data or weights; which is meant can't be "
-                f"told without {self.missing}; give it, or move one of them away"
+                f"told without what is missing here ({self._looked_at[1]}); give it, or move one of them away"
             )
         return found[0] if found else self._record_path(self.configured_id)
 
@@ -88,15 +93,6 @@ class Run:
         """The records of the configuration, whatever they were measured on."""
         plain = self._record_path(self.configured_id)
         return [path for path in (plain, *_relatives(plain, ".json")) if is_there(path)]
-
-    @property
-    def missing(self) -> str:
-        """What keeps the surroundings from being known."""
-        try:
-            surroundings_of_point(self.config)
-        except (DataError, CheckpointError) as error:
-            return f"what is missing here ({error})"
-        return "nothing"
 
     @cached_property
     def checkpoint_folder(self) -> Path:

@@ -163,7 +163,7 @@ def plugins_of(names: Iterable[str]) -> list[Plugin]:
 def _names_of(plugin: Plugin) -> frozenset[str]:
     """What its modules have registered, whoever has imported them first."""
     return frozenset(
-        name for registry in Registry._all for name in registry._entries if plugin.has(registry._origins[name])
+        name for registry in Registry._all for name in registry._entries if plugin.has(registry._origins.get(name, ""))
     )
 
 

@@ -11,10 +11,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-import sc2bench.data.base as data_base
 from sc2bench import identity, registry
 from sc2bench.config import TaskConfig, compose
-from sc2bench.data import checked_fingerprint, fingerprint_of, load_dataset
+from sc2bench.data import ImageSet, checked_fingerprint, fingerprint_of, load_dataset, opening
 from sc2bench.data.miniature import make_coco, make_fashion_mnist, make_imagenet, make_voc
 from sc2bench.data.scenes import make_scenes
 from sc2bench.errors import DataError
@@ -34,8 +33,8 @@ FASHION = TaskConfig("image_classification", "fashion_mnist")
 
 def forget() -> None:
     """As a new process knows nothing of what was read before."""
-    data_base._loaded.cache_clear()
-    data_base._fingerprint.cache_clear()
+    opening._loaded.cache_clear()
+    opening._fingerprint.cache_clear()
 
 
 @pytest.fixture
@@ -174,7 +173,7 @@ def _edit(path: Path, before: str, after: str) -> None:
 
 def test_sets_that_say_nothing_are_known_by_their_samples(test_images):
     class Silent(type(test_images)):
-        fingerprint = data_base.ImageSet.fingerprint
+        fingerprint = ImageSet.fingerprint
 
     images, targets = test_images.images[:40].clone(), test_images.targets[:40]
     first = Silent(images, targets, test_images.classes).fingerprint

@@ -3,7 +3,7 @@
 from typing import Any
 
 from sc2bench.config.schemas import RunConfig, StageConfig
-from sc2bench.registry import METHODS
+from sc2bench.registry import DATASETS, METHODS
 
 # Losses, here and of plugins, see the whole stage; of these it is known what they look at.
 _LOSSES = frozenset(("task", "kd", "rate", "distortion", "feature_sse", "feature_relative"))
@@ -14,7 +14,6 @@ _LOSS_OPTIONS = {
 }
 _SCHEDULE_OPTIONS = {"warmup": "one_cycle", "milestones": "multi_step", "gamma": "multi_step"}
 _OPTIMIZER_OPTIONS = {"momentum": "sgd", "nesterov": "sgd"}
-_OWN_SIZES = ("fashion_mnist", "scenes", "coco2017")
 _WITHOUT_BOXES = ("image_classification", "semantic_segmentation")
 
 
@@ -37,13 +36,17 @@ def ignored(config: RunConfig, key: str) -> str | None:
         return f"there is no {group}; the experiment has {', '.join(config.stages) or 'no stages of training'}"
     if group == "method":
         return config.method.unused().get(name)
-    if group == "task" and name in ("resize", "crop", "interpolation") and config.task.dataset in _OWN_SIZES:
+    if group == "task" and name in ("resize", "crop", "interpolation") and _has_own_sizes(config.task.dataset):
         value = getattr(config.task, name)
         return None if value in (None, "bilinear") else f"data set '{config.task.dataset}' has sizes of its own"
     if key == "evaluation.coco_backend" and config.task.name in _WITHOUT_BOXES:
         backend = config.evaluation.coco_backend
         return None if backend == "pycocotools" else f"task '{config.task.name}' has no mean average precision"
     return None
+
+
+def _has_own_sizes(dataset: str) -> bool:
+    return dataset in DATASETS and getattr(DATASETS[dataset], "own_sizes", False)
 
 
 _RATE = "method '{}' has no rate knob, so {:g} would change nothing; leave rate out"

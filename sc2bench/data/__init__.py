@@ -1,17 +1,9 @@
 """Data sets and what is done to their samples before a model sees them."""
 
-from sc2bench.data.base import (
-    Batch,
-    EpochSampler,
-    ImageSet,
-    ManyTargets,
-    MemoryImages,
-    augment,
-    checked_fingerprint,
-    fingerprint_of,
-    load_dataset,
-)
+from sc2bench.data.augmentations import augment
+from sc2bench.data.base import Batch, EpochSampler, ImageSet, ManyTargets, MemoryImages
 from sc2bench.data.loading import PixelLimit, watching
+from sc2bench.data.opening import checked_fingerprint, fingerprint_of, load_dataset
 from sc2bench.data.parts import in_random_order
 
 __all__ = [

@@ -2,8 +2,6 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import astuple
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -11,13 +9,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from sc2bench.config import TaskConfig
-from sc2bench.data.fingerprints import digest, place_of
+from sc2bench.data.fingerprints import digest
 from sc2bench.data.loading import PATIENCE_SECONDS, PixelLimit, bounded_batches, collate, default_workers
 from sc2bench.data.parts import part_of
-from sc2bench.errors import DataError
 from sc2bench.processes import Batches
-from sc2bench.registry import AUGMENTATIONS, DATASETS
 
 # Images and targets. Where all images are of one size and have one class each: uint8 (N, C, H, W) and int64 (N,).
 # Sets of another kind give sequences; nothing here but `MemoryImages` asks for more than that both can be indexed.
@@ -266,74 +261,6 @@ class EpochSampler(Sampler[int]):
         return iter(torch.randperm(self.count, generator=generator).tolist())
 
 
-def load_dataset(config: TaskConfig, split: str, samples: int | None = None) -> ImageSet:
-    """Loads one split ("train", "validation" or "test") of the task's data set, or a part of it (`ImageSet.part`).
-
-    Raises:
-        ConfigError: a field of the task that this data set can't follow.
-        DataError: missing or damaged files, or fewer samples than asked for.
-    """
-    dataset = _opened(config, split)
-    if samples is not None and samples > len(dataset):
-        raise DataError(
-            f"{config.dataset}/{split} has {len(dataset)} samples, but {samples} are asked for; ask for fewer"
-        )
-    return dataset.part(samples)
-
-
-def fingerprint_of(config: TaskConfig, split: str) -> str | None:
-    """What tells a split from the published content of its data set: `None` if it holds just that.
-
-    Where no folder is named, that is taken for granted, so that nothing is read or downloaded to know it;
-    `checked_fingerprint` looks when the data are there.
-
-    Raises:
-        DataError: missing or damaged files.
-    """
-    place = place_of(DATASETS[config.dataset])
-    if place.published and place.named(config.root) is None:
-        return None
-    found = _fingerprint(astuple(config), split, place.named(config.root))
-    return None if found == place.published.get(split) else found
-
-
-def checked_fingerprint(config: TaskConfig, split: str) -> str:
-    """The fingerprint of a split, whatever it holds.
-
-    Raises:
-        DataError: no folder is named, and the data set's own place holds something else than what is published; or as
-            `load_dataset` does.
-    """
-    place = place_of(DATASETS[config.dataset])
-    named = place.named(config.root)
-    found = _fingerprint(astuple(config), split, named)
-    # A share of one's own for validation makes splits of one's own.
-    usual = config.validation_fraction is None or split == "test"
-    expected = place.published.get(split) if usual else None
-    if named is None and expected not in (None, found):
-        raise DataError(
-            f"{config.dataset}/{split}: the files in its own place are not the published ones (fingerprint {found} "
-            f"instead of {expected}); install them anew, or name their folder with task.root"
-        )
-    return found
-
-
-def _opened(config: TaskConfig, split: str) -> ImageSet:
-    # Environment variables may change within a process.
-    return _loaded(astuple(config), split, place_of(DATASETS[config.dataset]).named(config.root))
-
-
-@cache
-def _loaded(task: tuple[Any, ...], split: str, named: str | None) -> ImageSet:
-    config = TaskConfig(*task)
-    return DATASETS[config.dataset](config, split)
-
-
-@cache
-def _fingerprint(task: tuple[Any, ...], split: str, named: str | None) -> str:
-    return _loaded(task, split, named).fingerprint
-
-
 def _as_bytes(value: Any) -> bytes | np.ndarray:
     """A tensor, or a target of another kind, as what can be hashed."""
     if isinstance(value, Tensor):
@@ -343,44 +270,3 @@ def _as_bytes(value: Any) -> bytes | np.ndarray:
     if isinstance(value, Sequence) and not isinstance(value, str):
         return digest(*map(_as_bytes, value)).encode()
     return repr(value).encode()
-
-
-def augment(images: Tensor, names: Sequence[str]) -> Tensor:
-    """Applies augmentations by name to a batch of images, uint8 (N, C, H, W)."""
-    for name in names:
-        images = AUGMENTATIONS[name](images)
-    return images
-
-
-@AUGMENTATIONS.register("flip")
-def flip(images: Tensor) -> Tensor:
-    """Mirrors each image left to right with probability one half."""
-    chosen = torch.rand(len(images), 1, 1, 1, device=images.device) < 0.5
-    return torch.where(chosen, images.flip(-1), images)
-
-
-@AUGMENTATIONS.register("shift")
-def shift(images: Tensor) -> Tensor:
-    """Moves each image by up to two pixels along each axis; what comes in is black."""
-    padded = torch.nn.functional.pad(images, (2, 2, 2, 2))
-    count, _, height, width = images.shape
-    top, left = torch.randint(0, 5, (2, count, 1, 1, 1), device=images.device)
-    rows = top + torch.arange(height, device=images.device).view(1, 1, -1, 1)
-    columns = left + torch.arange(width, device=images.device).view(1, 1, 1, -1)
-    sample = torch.arange(count, device=images.device).view(-1, 1, 1, 1)
-    channel = torch.arange(images.shape[1], device=images.device).view(1, -1, 1, 1)
-    return padded[sample, channel, rows, columns]
-
-
-@AUGMENTATIONS.register("erase")
-def erase(images: Tensor) -> Tensor:
-    """Blackens one square of each image, a quarter of its height wide, half of the time (DeVries and Taylor 2017)."""
-    count, _, height, width = images.shape
-    side = max(height // 4, 1)
-    top = torch.randint(0, height - side + 1, (count, 1, 1, 1), device=images.device)
-    left = torch.randint(0, width - side + 1, (count, 1, 1, 1), device=images.device)
-    row = torch.arange(height, device=images.device).view(1, 1, -1, 1)
-    column = torch.arange(width, device=images.device).view(1, 1, 1, -1)
-    inside = (row >= top) & (row < top + side) & (column >= left) & (column < left + side)
-    inside &= torch.rand(count, 1, 1, 1, device=images.device) < 0.5
-    return images.masked_fill(inside, 0)

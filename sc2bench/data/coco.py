@@ -16,7 +16,7 @@ from sc2bench.config import TaskConfig
 from sc2bench.data.coco_entries import read_entries
 from sc2bench.data.decoding import ImageError, read_rgb
 from sc2bench.data.fingerprints import digest, file_sizes, located
-from sc2bench.data.layout import check_folders, find_root, held_out, keeps_sizes
+from sc2bench.data.layout import check_folders, find_root, held_out, keeps_sizes, own_sizes
 from sc2bench.data.varied import MAX_SIDE, VariedImages
 from sc2bench.registry import DATASETS
 
@@ -27,6 +27,7 @@ VALIDATION_EVERY = 100
 
 
 @DATASETS.register("coco2017")
+@own_sizes
 @located(VARIABLE)
 def coco2017(task: TaskConfig, split: str) -> VariedImages:
     """Opens a split of COCO 2017, or of any data set in the same files.

@@ -14,7 +14,7 @@ import torch
 from sc2bench.config import TaskConfig
 from sc2bench.data.base import MemoryImages
 from sc2bench.data.fingerprints import located
-from sc2bench.data.layout import held_out, is_folder, keeps_sizes
+from sc2bench.data.layout import held_out, is_folder, keeps_sizes, own_sizes
 from sc2bench.data.parts import in_random_order
 from sc2bench.errors import DataError
 from sc2bench.files import at_home
@@ -34,6 +34,7 @@ _PIECE = 1 << 20
 
 
 @DATASETS.register("fashion_mnist")
+@own_sizes
 @located(VARIABLE, train="c066feed225f879d", validation="07f32aa937939940", test="8484f885a564a587")
 @in_random_order
 def fashion_mnist(task: TaskConfig, split: str) -> MemoryImages:

@@ -2,8 +2,9 @@
 
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -57,6 +58,12 @@ def is_folder(path: Path) -> bool:
         return path.is_dir()
     except OSError as error:
         raise DataError(f"folder {path} can't be reached: {error.strerror}; mend its name, place or rights") from error
+
+
+def own_sizes(opener: Callable[..., Any]) -> Any:
+    """Marks what opens a data set whose images stay as they are, so that a task that asks for sizes is told early."""
+    opener.own_sizes = True  # type: ignore[attr-defined]
+    return opener
 
 
 def keeps_sizes(task: TaskConfig, reason: str) -> None:

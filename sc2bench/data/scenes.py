@@ -30,7 +30,7 @@ from sc2bench.data.composing import Scene, compose_scene
 from sc2bench.data.fashion_mnist import CACHE_FOLDER, fashion_mnist
 from sc2bench.data.fashion_mnist import CLASSES as GARMENTS
 from sc2bench.data.fingerprints import digest, located
-from sc2bench.data.layout import keeps_sizes, named_root
+from sc2bench.data.layout import keeps_sizes, named_root, own_sizes
 from sc2bench.data.parts import in_random_order
 from sc2bench.data.varied import Presentation, Remembered, VariedImages
 from sc2bench.data.voc import MaskPresentation, VocSource, palette, read_names
@@ -47,6 +47,7 @@ _ABOUT = "scenes.json"
 
 
 @DATASETS.register("scenes")
+@own_sizes
 @located(VARIABLE, train="f5ccc3f445b83515", validation="008da853a2a12ae2", test="1fbcc800c933bf09")
 @in_random_order
 def scenes(task: TaskConfig, split: str) -> ImageSet:

@@ -6,92 +6,25 @@ from contextlib import contextmanager
 from dataclasses import replace
 from itertools import chain
 from operator import itemgetter
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from sc2bench.config import MethodConfig, RunConfig
-from sc2bench.entropy import LatentDecoder, Shape
-from sc2bench.errors import ConfigError, InputError, Sc2benchError
+from sc2bench.entropy import LatentDecoder
+from sc2bench.errors import InputError, Sc2benchError
 from sc2bench.inputs import check_images, check_sides
+from sc2bench.methods.halves import Analyzed, DeviceHalf, ImageShape, ServerHalf
+from sc2bench.methods.shapes import session_shape
 from sc2bench.packet import MAX_IMAGE_SIDE, Limits, Packet, PacketError, SessionHeader, fingerprint
 from sc2bench.registry import METHODS
 from sc2bench.state import load_state, unique_state
-from sc2bench.teachers import Images, Preprocess, Sizing, Teacher
-
-# A multiple of every network's stride.
-_PROBE_SIDE = 128
+from sc2bench.teachers import Images, Teacher
 
 # What forward() returns, where the method has it: "prediction" (of the teacher's head), "features" (stage name to
 # tensor), "bits" (N,), "auxiliary_loss" (scalar).
 Outputs = dict[str, Any]
-ImageShape = tuple[int, int, int]
-
-
-class DeviceHalf(nn.Module):
-    """What runs on the device: first the network, then the coder. Both are steps of their own, so each can be timed."""
-
-    @abstractmethod
-    def analyze(self, images: Tensor) -> Tensor:
-        """Turns uint8 images of one size (N, C, H, W) into what is coded, (N, ...)."""
-
-    @abstractmethod
-    def code(self, values: Tensor) -> list[Packet]:
-        """Codes what `analyze` gives to one packet a sample, in order."""
-
-    def estimate_bits(self, values: Tensor) -> Tensor | None:
-        """The information that a learned prior estimates in what `analyze` gives, float (N,); `None` without one."""
-        return None
-
-
-class Analyzed(NamedTuple):
-    """What the device's network made of those images of a batch that have one size.
-
-    Attributes:
-        values: of `DeviceHalf.analyze`, (n, ...).
-        places: of the n images in the batch.
-        size: (H, W), which their packets carry; `None` where images don't vary.
-    """
-
-    values: Tensor
-    places: Sequence[int]
-    size: tuple[int, int] | None
-
-
-class ServerHalf(nn.Module):
-    """What runs on the server: first the coder, then the network."""
-
-    # How the model scales and pads images, which tells how much work one of a size is.
-    sizing: Sizing = Sizing()
-
-    def decode(self, packets: Sequence[Packet], image_shape: ImageShape) -> Any:
-        """Turns packets of images of one shape into predictions; see `read` and `predict`."""
-        return self.predict(self.read(packets, image_shape), image_shape)
-
-    @abstractmethod
-    def read(self, packets: Sequence[Packet], image_shape: ImageShape) -> Tensor:
-        """Turns packets of images of one shape into what they carry, (N, ...).
-
-        Args:
-            packets: of N images.
-            image_shape: (C, H, W) of each of them.
-
-        Raises:
-            PacketError: for packets that can't be decoded.
-        """
-
-    @abstractmethod
-    def predict(self, values: Tensor, image_shape: ImageShape) -> Any:
-        """Turns what `read` gives into predictions.
-
-        Args:
-            values: (N, ...).
-            image_shape: (C, H, W) of each of the N images.
-
-        Returns:
-            N predictions as the teacher's head gives them finally: for classification logits (N, classes).
-        """
 
 
 class SplitModel(nn.Module):
@@ -322,10 +255,9 @@ class SplitModel(nn.Module):
         return torch.stack(_in_order(estimates))
 
     def network_size(self, size: tuple[int, int]) -> tuple[int, int]:
-        """The (height, width) that the model's networks work at on an image of this size, the largest of them."""
-        sizings = [module.sizing for module in self.modules() if isinstance(module, Preprocess)]
-        sizes = [sizing.padded(sizing.scaled(size)) for sizing in sizings]
-        return max(sizes, key=lambda found: found[0] * found[1], default=size)
+        """The (height, width) that the model's networks work at on an image of this size."""
+        sizing = self.server.sizing
+        return sizing.padded(sizing.scaled(size))
 
     def update_tables(self) -> None:
         """Builds the entropy tables, once the device half is trained; nothing to do without a prior."""
@@ -374,8 +306,7 @@ def build_model(config: RunConfig, teacher: Teacher, image_shape: ImageShape) ->
     model: SplitModel = METHODS[config.method.name].from_config(config, teacher, image_shape)
     evaluation = config.evaluation
     model.checksum, model.numbered = evaluation.checksum, evaluation.numbered
-    limits = {"packet_pixels": evaluation.packet_pixels, "batch_pixels": evaluation.batch_pixels}
-    model.limits = Limits(**{name: most for name, most in limits.items() if most is not None})
+    model.limits = Limits(evaluation.packet_pixels or Limits.packet_pixels, evaluation.batch_pixels)
     for module in model.modules():
         if isinstance(module, LatentDecoder):
             module.checked = model.checksum
@@ -386,34 +317,3 @@ def downloads(config: RunConfig) -> list[str]:
     """The addresses of what `build_model` would download; see `SplitModel.downloads`."""
     method: type[SplitModel] = METHODS[config.method.name]
     return method.downloads(config)
-
-
-def probe_image(teacher: Teacher, image_shape: ImageShape) -> Tensor:
-    """A black image to try shapes with, uint8 (1, C, H, W); where images vary, of a size that every network takes."""
-    channels, height, width = image_shape
-    place = teacher.preprocess.mean.device
-    return torch.zeros(1, channels, height or _PROBE_SIDE, width or _PROBE_SIDE, dtype=torch.uint8, device=place)
-
-
-def session_shape(image_shape: ImageShape) -> ImageShape:
-    """A shape to ask a codec for what a session shares, which does not depend on how large images are."""
-    channels, height, width = image_shape
-    return channels, height or _PROBE_SIDE, width or _PROBE_SIDE
-
-
-@torch.no_grad()
-def output_shape(module: nn.Module, inputs: Tensor, what: str) -> Shape:
-    """The shape of one sample of a module's output; raises `ConfigError` if the inputs are too small for it.
-
-    Args:
-        module: put in evaluation mode.
-        inputs: one sample, (1, ...).
-        what: how errors name the module.
-    """
-    try:
-        return tuple(module.eval()(inputs).shape[1:])
-    except (RuntimeError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError(
-            f"{what} can't take inputs of shape {tuple(inputs.shape[1:])} ({reason}); use larger images or another one"
-        ) from error

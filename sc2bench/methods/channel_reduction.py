@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from sc2bench.config import MethodConfig, RunConfig
 from sc2bench.entropy import AffineQuantizer
 from sc2bench.errors import ConfigError
-from sc2bench.methods.base import ImageShape
+from sc2bench.methods.halves import ImageShape
 from sc2bench.methods.latent import LatentModel, bottleneck_halves
 from sc2bench.registry import METHODS
 from sc2bench.teachers import Teacher

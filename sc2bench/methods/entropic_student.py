@@ -11,7 +11,7 @@ from sc2bench.bottlenecks import Bottleneck
 from sc2bench.config import MethodConfig, RunConfig
 from sc2bench.entropy import LatentCodec
 from sc2bench.errors import ConfigError
-from sc2bench.methods.base import ImageShape
+from sc2bench.methods.halves import ImageShape
 from sc2bench.methods.latent import LatentModel, bottleneck_halves
 from sc2bench.registry import METHODS, PRIORS
 from sc2bench.teachers import Teacher

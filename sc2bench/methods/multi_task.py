@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from sc2bench.config import MethodConfig, RunConfig
 from sc2bench.data import load_dataset
 from sc2bench.errors import ConfigError
-from sc2bench.methods.base import ImageShape, Outputs, ServerHalf, build_model, half_of
+from sc2bench.methods.base import Outputs, build_model, half_of
+from sc2bench.methods.halves import ImageShape, ServerHalf
 from sc2bench.methods.latent import LatentModel, LatentServer
 from sc2bench.methods.shapes import SymbolShapes
 from sc2bench.packet import Packet

@@ -5,10 +5,15 @@ from functools import lru_cache
 from typing import TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from sc2bench.entropy import LatentCodec, Shape
+from sc2bench.errors import ConfigError
+from sc2bench.methods.halves import ImageShape
+from sc2bench.teachers import Teacher
 
+# A multiple of every network's stride.
+_PROBE_SIDE = 128
 AnyModule = TypeVar("AnyModule", bound=nn.Module)
 # Sizes; as many as data sets of photographs have. What arrives at a server names millions, if it wants to.
 _REMEMBERED = 4096
@@ -53,6 +58,37 @@ class SymbolShapes:
     def __call__(self, image_shape: tuple[int, int, int]) -> tuple[Shape, ...]:
         """The shapes for an image of (C, H, W)."""
         return self._known(self._latents(image_shape))
+
+
+def probe_image(teacher: Teacher, image_shape: ImageShape) -> Tensor:
+    """A black image to try shapes with, uint8 (1, C, H, W); where images vary, of a size that every network takes."""
+    channels, height, width = image_shape
+    place = teacher.preprocess.mean.device
+    return torch.zeros(1, channels, height or _PROBE_SIDE, width or _PROBE_SIDE, dtype=torch.uint8, device=place)
+
+
+def session_shape(image_shape: ImageShape) -> ImageShape:
+    """A shape to ask a codec for what a session shares, which does not depend on how large images are."""
+    channels, height, width = image_shape
+    return channels, height or _PROBE_SIDE, width or _PROBE_SIDE
+
+
+@torch.no_grad()
+def output_shape(module: nn.Module, inputs: Tensor, what: str) -> Shape:
+    """The shape of one sample of a module's output; raises `ConfigError` if the inputs are too small for it.
+
+    Args:
+        module: put in evaluation mode.
+        inputs: one sample, (1, ...).
+        what: how errors name the module.
+    """
+    try:
+        return tuple(module.eval()(inputs).shape[1:])
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(
+            f"{what} can't take inputs of shape {tuple(inputs.shape[1:])} ({reason}); use larger images or another one"
+        ) from error
 
 
 def _hollow(module: AnyModule) -> AnyModule:

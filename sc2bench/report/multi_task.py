@@ -15,7 +15,7 @@ from sc2bench.report.explorer import explorer_page
 from sc2bench.report.figures import curve_handles, draw_panel, known_curves, spreads, unknown_sentences
 from sc2bench.report.layout import HOLLOW_SENTENCE, LABELS_POINTS, TYPE_SIZE, add_caption, open_figure, write_figure
 from sc2bench.report.points import points_of
-from sc2bench.report.quantities import MAIN_METRICS, metric_quantity, quantity, task_name
+from sc2bench.report.quantities import MAIN_METRICS, metric_quantity, task_name
 from sc2bench.report.report import FIGURE
 from sc2bench.report.spread import sentences, with_bars
 from sc2bench.report.style import Wish, first_records, looks, paper_style
@@ -78,11 +78,7 @@ def joint_table(records: pd.DataFrame, metrics: Sequence[str]) -> Table:
         metrics: the columns of the qualities.
     """
     chosen = Columns(records)
-    chosen.add("curve", "Curve")
-    chosen.add("rate_knob", "Rate knob")
-    chosen.add("rate", quantity("rate").head, "g")
-    chosen.add_seeds()
-    chosen.add_spread("bytes_mean", quantity("bytes_mean"))
+    chosen.add_points()
     for name in metrics:
         chosen.add_spread(name, metric_quantity(name), ".2f")
         chosen.add_interval(name, metric_quantity(name))

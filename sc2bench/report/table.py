@@ -8,7 +8,7 @@ from textwrap import wrap
 import pandas as pd
 
 from sc2bench.files import write_text
-from sc2bench.report.quantities import Quantity
+from sc2bench.report.quantities import Quantity, quantity
 from sc2bench.text import csv_cell, latex, latex_label, markdown, one_line
 
 _FORMAT = ".1f"
@@ -158,6 +158,14 @@ class Columns:
         counts = self._points["seeds"].map(len) if "seeds" in self._points else pd.Series(dtype=int)
         if (counts > 1).any():
             self._frame["Seeds"], self._formats["Seeds"] = counts, "d"
+
+    def add_points(self) -> None:
+        """Adds what every table of points begins with: curve, rate, seeds and bytes."""
+        self.add("curve", "Curve")
+        self.add("rate_knob", "Rate knob")
+        self.add("rate", quantity("rate").head, "g")
+        self.add_seeds()
+        self.add_spread("bytes_mean", quantity("bytes_mean"))
 
     def add_spread(self, name: str, quantity: Quantity, form: str = _FORMAT) -> None:
         """Adds a column with its standard deviation over seeds."""

@@ -27,11 +27,7 @@ def points_table(records: pd.DataFrame, metric: str) -> Table:
         metric: the column of the quality.
     """
     chosen = Columns(records)
-    chosen.add("curve", "Curve")
-    chosen.add("rate_knob", "Rate knob")
-    chosen.add("rate", quantity("rate").head, "g")
-    chosen.add_seeds()
-    chosen.add_spread("bytes_mean", quantity("bytes_mean"))
+    chosen.add_points()
     for name in _SIZES:
         chosen.add(name, quantity(name).head)
     chosen.add_spread(metric, metric_quantity(metric), ".2f")

@@ -1,0 +1,77 @@
+"""The halves of a split model: what runs on the device and what on the server, each in two steps."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+
+from sc2bench.packet import Packet
+from sc2bench.teachers import Sizing
+
+ImageShape = tuple[int, int, int]
+
+
+class DeviceHalf(nn.Module):
+    """What runs on the device: first the network, then the coder. Both are steps of their own, so each can be timed."""
+
+    @abstractmethod
+    def analyze(self, images: Tensor) -> Tensor:
+        """Turns uint8 images of one size (N, C, H, W) into what is coded, (N, ...)."""
+
+    @abstractmethod
+    def code(self, values: Tensor) -> list[Packet]:
+        """Codes what `analyze` gives to one packet a sample, in order."""
+
+    def estimate_bits(self, values: Tensor) -> Tensor | None:
+        """The information that a learned prior estimates in what `analyze` gives, float (N,); `None` without one."""
+        return None
+
+
+class Analyzed(NamedTuple):
+    """What the device's network made of those images of a batch that have one size.
+
+    Attributes:
+        values: of `DeviceHalf.analyze`, (n, ...).
+        places: of the n images in the batch.
+        size: (H, W), which their packets carry; `None` where images don't vary.
+    """
+
+    values: Tensor
+    places: Sequence[int]
+    size: tuple[int, int] | None
+
+
+class ServerHalf(nn.Module):
+    """What runs on the server: first the coder, then the network."""
+
+    # How the model scales and pads images, which tells how much work one of a size is.
+    sizing: Sizing = Sizing()
+
+    def decode(self, packets: Sequence[Packet], image_shape: ImageShape) -> Any:
+        """Turns packets of images of one shape into predictions; see `read` and `predict`."""
+        return self.predict(self.read(packets, image_shape), image_shape)
+
+    @abstractmethod
+    def read(self, packets: Sequence[Packet], image_shape: ImageShape) -> Tensor:
+        """Turns packets of images of one shape into what they carry, (N, ...).
+
+        Args:
+            packets: of N images.
+            image_shape: (C, H, W) of each of them.
+
+        Raises:
+            PacketError: for packets that can't be decoded.
+        """
+
+    @abstractmethod
+    def predict(self, values: Tensor, image_shape: ImageShape) -> Any:
+        """Turns what `read` gives into predictions.
+
+        Args:
+            values: (N, ...).
+            image_shape: (C, H, W) of each of the N images.
+
+        Returns:
+            N predictions as the teacher's head gives them finally: for classification logits (N, classes).
+        """
