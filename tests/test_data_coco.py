@@ -152,6 +152,7 @@ def test_images_and_boxes_are_mirrored_together_half_of_the_time(mini):
     assert 25 < mirrored < 51
 
 
+@pytest.mark.slow
 def test_batches_are_lists_and_workers_change_nothing(mini):
     train, sampler = load_dataset(task(mini), "train"), EpochSampler(19, 1)
     alone, shared = (list(train.loader(4, sampler=sampler, workers=workers)) for workers in (0, 2))
@@ -246,6 +247,7 @@ def _too_large(path: Path) -> None:
     Image.new("L", (8193, 8)).save(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("damage", "message"),
     [

@@ -92,6 +92,7 @@ def test_environment_variable_names_the_root(mini, monkeypatch):
     assert images.sample(1).shape == (1, *images.image_shape) == (1, 3, 224, 224)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("size", "resized", "corner"),
     [
@@ -234,6 +235,7 @@ def test_exif_rotation_is_not_carried_out(tmp_path):
 JPEG = saved(gradient(), "JPEG")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("data", "message"),
     [

@@ -84,6 +84,7 @@ def descriptors(spare: int) -> Iterator[None]:
         signal.signal(signal.SIGALRM, previous)
 
 
+@pytest.mark.slow
 def test_workers_need_few_descriptors():
     """A batch has 250 images, each with three tensors more."""
     with descriptors(60):
@@ -124,6 +125,7 @@ def want_data() -> None:
     raise DataError("image x is damaged; replace it")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("trouble", "kind", "message"),
     [
@@ -146,6 +148,7 @@ def test_trouble_in_a_worker_is_one_sentence(trouble, kind, message):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.slow
 def test_workers_that_cannot_be_started_are_one_sentence():
     loader = drawn(60).loader(10, workers=2)
     with pytest.raises(LoaderError, match="Too many open files; set workers lower than 2"), descriptors(0):  # noqa: SIM117

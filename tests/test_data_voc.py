@@ -105,6 +105,7 @@ def test_training_scales_by_half_to_double():
     assert present(image, mask, None)[0].shape == (3, 30, 45)
 
 
+@pytest.mark.slow
 def test_random_crops_depend_on_seed_epoch_and_index_only(mini):
     train = load_dataset(task(mini, resize=64, crop=56), "train")
     sampler = EpochSampler(20, 3)

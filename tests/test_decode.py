@@ -40,6 +40,7 @@ def count_batches(module: torch.nn.Module) -> list[int]:
     return sizes
 
 
+@pytest.mark.slow
 def test_a_small_packet_costs_little():
     model: Any = make_varied("entropic_student", "segmentation")
     calls = count_batches(model.server.decoder)
@@ -155,6 +156,7 @@ def test_hyperpriors_code_images_of_every_height(prior):
         assert len(packet.payload) + len(packet.side_info) == pytest.approx(float(bits) / 8, rel=0.15, abs=4)
 
 
+@pytest.mark.slow
 def test_faults_of_the_model_are_not_blamed_on_packets(test_images):
     model: Any = make("entropic_student")
     packets = model.encode(test_images.images[:2])

@@ -83,6 +83,7 @@ def exported(mini_root, tmp_path_factory) -> Exported:
     return Exported(sc2bench.load(run.checkpoint_folder), folder, record, shown.getvalue())
 
 
+@pytest.mark.slow
 def test_a_device_without_pytorch_sends_the_same_packets(exported, test_images, tmp_path):
     images = test_images.images[:40]
     np.save(tmp_path / "images.npy", images.numpy())

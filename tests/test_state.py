@@ -31,6 +31,7 @@ def equal(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
     return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
 
+@pytest.mark.slow
 def test_every_flipped_bit_of_a_file_of_weights_is_noticed_or_harmless(tmp_path):
     tensors = {
         "b": torch.randn(3, 2),

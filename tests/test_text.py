@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pandas as pd
+import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -93,6 +94,7 @@ def test_terminal_has_no_markup():
     assert "[/red] :smile: [bold]x" in out.file.getvalue()
 
 
+@pytest.mark.slow
 def test_a_report_shows_all_labels_everywhere(tmp_path, capsys, monkeypatch):
     """A suite whose curves have every nasty label, from its file to its tables, figures, page and status."""
     monkeypatch.setenv("COLUMNS", "300")
