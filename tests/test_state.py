@@ -16,7 +16,7 @@ from sc2bench import digests
 from sc2bench.config import TeacherConfig
 from sc2bench.errors import CheckpointError
 from sc2bench.state import DIGEST, load_state, load_tensors, save_tensors
-from sc2bench.teachers import WEIGHTS, load_teacher, read_weights
+from sc2bench.teachers import WEIGHTS, load_teacher, read_weights, teacher_downloads
 from sc2bench.teachers import load as teachers
 from sc2bench.teachers.files import fill
 from sc2bench.training.checkpoint import PROGRESS, Checkpoints, RunProgress
@@ -92,6 +92,7 @@ def test_half_precision_and_masks_are_weights():
     assert torch.equal(module[0].weight, state["0.weight"].half().float())
 
 
+@pytest.mark.filterwarnings("ignore:.*[Ss]parse")
 def test_sizes_are_checked_before_work(tmp_path):
     """A small file that declares much: expanded, sparse, and compressed."""
     for name, tensor in (
@@ -138,6 +139,17 @@ def test_cut_pickles_are_refused(content, tmp_path):
     (tmp_path / "cut.pt").write_bytes(content)
     with pytest.raises(CheckpointError, match=r"cut.pt"):
         read_weights(tmp_path / "cut.pt")
+
+
+@pytest.mark.parametrize("content", [b"", b"\x80\x02}q\x00(", pickle.dumps([1, 2], protocol=2), b"PK\x03\x04"])
+def test_damaged_downloads_are_one_sentence(content, tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    (cached,) = teacher_downloads(TeacherConfig("resnet18", "DEFAULT", "torchvision"))
+    place = tmp_path / "hub" / "checkpoints" / cached.split("/")[-1]
+    place.parent.mkdir(parents=True)
+    place.write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"weights https://.*resnet18.*fetch that file by hand"):
+        load_teacher(TeacherConfig("resnet18", "DEFAULT", "torchvision"))
 
 
 def test_packaged_weights_are_compared_with_their_digests(tmp_path, monkeypatch):

@@ -5,12 +5,14 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import ClassVar
 from urllib.parse import urlparse
 
 import torch
 from huggingface_hub import hf_hub_download, hf_hub_url, try_to_load_from_cache
 from huggingface_hub.errors import EntryNotFoundError, HFValidationError, LocalEntryNotFoundError
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from sc2bench.config import TeacherConfig
@@ -23,6 +25,11 @@ HUB = "hf-hub:"
 # What the hub's repositories call the weights, the preferred name first.
 HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 _LISTED = 12
+# Of networks and disks, and what damaged files raise when they are read.
+_FAILURES = (
+    OSError, RuntimeError, ValueError, EOFError, LookupError, TypeError, AttributeError,
+    UnpicklingError, SafetensorError,
+)  # fmt: skip
 
 
 class Library(ABC):
@@ -127,10 +134,13 @@ def check_name(key: str, kind: str, name: str, known: Iterable[str]) -> None:
 
 @contextmanager
 def downloading(address: str) -> Iterator[None]:
-    """Turns the failure of a download into a `CheckpointError` that says how to do without it."""
+    """Turns the failure of a download, or a damaged file of an earlier one, into a `CheckpointError`.
+
+    It says how to do without.
+    """
     try:
         yield
-    except (OSError, RuntimeError, ValueError, EntryNotFoundError) as error:
+    except (*_FAILURES, EntryNotFoundError) as error:
         lines = str(error).strip().splitlines()
         reason = lines[0].rstrip(".") if lines else type(error).__name__
         raise CheckpointError(
