@@ -223,7 +223,9 @@ def _owner(file: Path) -> Owner | None:
     except (OSError, ValueError, TypeError, OverflowError, RecursionError):
         return None
     names = (owner.host, owner.machine, owner.started)
-    return owner if isinstance(owner.pid, int) and all(isinstance(name, str) for name in names) else None
+    # What can't be printed is no name of a host.
+    sound = isinstance(owner.pid, int) and all(isinstance(name, str) and name.isprintable() for name in names)
+    return owner if sound else None
 
 
 def _living(file: Path) -> bool:

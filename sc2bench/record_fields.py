@@ -17,6 +17,9 @@ EXPORT_SPANS = {
 PERCENTAGES = ("top1", "top5", "map", "map50", "map75", "miou", "pixel_accuracy")
 # What readers add to a record's fields; no metric may take these names, nor those of fields.
 ADDED = ("curve", "path")
+# Likewise of what joins the seeds of a point: whole names, and the ends of names of spreads and intervals.
+JOINED = ("seeds", "environments")
+_SPREAD = re.compile(r"(.+)_(std|low|high)")
 # No number of a record comes near; beyond, doubles and 64-bit integers lose or overflow.
 _LARGEST = 2**63
 _DEEPEST = 40
@@ -207,7 +210,9 @@ def _quality(record: Mapping[str, Any]) -> Iterator[str]:
     if not quality:
         yield "quality has no metric"
     for name in quality:
-        if name in record or name in KINDS or name in ADDED or not TEXT.fits(name):
+        spread = _SPREAD.fullmatch(name)
+        taken = spread is not None and (spread[1] in quality or spread[1] in KINDS)
+        if taken or name in record or name in KINDS or name in (*ADDED, *JOINED) or not TEXT.fits(name):
             yield f"quality has a metric '{_shown(name)}', which is no name for one"
     intervals = record["quality_interval"] or {}
     yield from (f"quality_interval has no known metric '{_shown(name)}'" for name in intervals if name not in quality)
@@ -238,6 +243,19 @@ def _contradictions(record: Mapping[str, Any]) -> Iterator[str]:
         yield f"bytes_mean is {record['bytes_mean']:g}, but {', '.join(PARTS)} make {parts:g}"
     if record["bytes_p50"] > record["bytes_p95"]:
         yield f"bytes_p50 is {record['bytes_p50']:g}, which is above bytes_p95"
+    yield from _disordered_times(record)
+
+
+def _disordered_times(record: Mapping[str, Any]) -> Iterator[str]:
+    """A median lies within its interval, and not above the 95th percentile."""
+    for low in [name for name in KINDS if name.endswith(("_ms_p50", "_ms_p50_low"))]:
+        span = low.partition("_ms_")[0]
+        above = ("p50",) if low.endswith("_low") else ("p50_high", "p95")
+        for high in [f"{span}_ms_{statistic}" for statistic in above]:
+            less, more = record[low], record[high]
+            # Percentiles of equal times are interpolated, and may differ in their last digit.
+            if less is not None and more is not None and less > more and not math.isclose(less, more):
+                yield f"{low} is {less:g}, which is above {high}"
 
 
 def _unfit(where: str, values: Mapping[str, Any], kinds: Mapping[str, Kind]) -> Iterator[str]:

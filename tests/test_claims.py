@@ -115,7 +115,7 @@ def test_damaged_claims_are_nobodys(tmp_path):
     path = tmp_path / "record.json"
     file = tmp_path / "record.json.claim-1"
     good = {"host": "far", "pid": 1, "since": 0.0, "machine": "another", "started": "1"}
-    for damage in ({"pid": "1"}, {"since": "now"}, {"since": 1e300}, {"host": None}, {"more": 1}):
+    for damage in ({"pid": "1"}, {"since": "now"}, {"since": 1e300}, {"host": None}, {"host": "\ud800"}, {"more": 1}):
         file.write_text(json.dumps(good | damage))
         assert holder(path) is None
     # Its number is another's by now.

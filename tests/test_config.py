@@ -89,6 +89,7 @@ def test_resolved_configuration_survives_json():
         ("curves: []\n", "lists no curves"),
         ("curves:\n- {labl: a}\n", "unknown key 'curves[0].labl'; did you mean 'curves[0].label'?"),
         ("curves:\n- {label: a, rates: [x]}\n", "curves[0].rates[0]"),
+        ("base: x\ncurves: [{label: b}]\n", "known: anchor, curves, figures, metric, name, overrides"),
         ("curve:\n- {label: a}\ncurves: [{label: b}]\n", "unknown key 'curve'; did you mean 'curves'?"),
         ("curves:\n- {label: a}\n- {label: a}\n", "two curves with the label 'a'"),
         ("anchor: b\ncurves:\n- {label: a}\n", "has no curve 'b'"),

@@ -24,6 +24,8 @@ WRONG: dict[str, tuple[Any, str]] = {
     "colour": (GREY.expand(-1, 3, -1, -1), r"an image of shape \(3, 28, 28\) does not fit; give uint8 \(1, 28, 28\)"),
     "another size": (GREY[..., :27], r"an image of shape \(1, 28, 27\) does not fit; .* scaled to that size"),
     "no pixel": (GREY[..., :0], "does not fit"),
+    "an array": (GREY.numpy(), "images are no tensors; give uint8 tensors"),
+    "arrays": (list(GREY.numpy()), "images are no tensors; give uint8 tensors"),
     "a path": ("image.png", "images are of type str"),
     "a number": (3, "a int is no batch of images"),
 }

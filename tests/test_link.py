@@ -98,6 +98,8 @@ def test_curves_are_compared_at_one_quality():
     assert (ends["WebP"].sent_bytes, ends["WebP"].quality) == (50, 80)
     ends = {choice.label: choice for choice in compare_at(timed(), "top1", 92.4).choices}
     assert (ends["WebP"].sent_bytes, ends["WebP"].quality) == (400, 92)
+    with pytest.raises(DataError, match=r"--quality: no curve that was timed reaches nan %"):
+        compare_at(timed(), "top1", np.nan)
     with pytest.raises(DataError, match=r"--quality: no curve that was timed reaches 92.6 %; .* 'WebP', has 92.00"):
         compare_at(timed(), "top1", 92.6)
     partly = timed()

@@ -70,6 +70,10 @@ MISFITS = {
     "an infinity in a buffer": ({"1.running_var": torch.tensor([torch.inf, 1.0])}, "1.running_var is not finite"),
     "integers": ({"0.bias": torch.tensor([1, 2])}, "0.bias is of type int64"),
     "floats for a count": ({"1.num_batches_tracked": torch.tensor(3.5)}, "1.num_batches_tracked is of type float32"),
+    "too large for single precision": (
+        {"0.bias": torch.tensor([0, 1e300], dtype=torch.float64)},
+        "0.bias is not finite",
+    ),
     "floats of 8 bits": ({"0.bias": torch.ones(2).to(torch.float8_e5m2)}, "0.bias is of type float8_e5m2"),
 }
 

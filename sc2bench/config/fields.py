@@ -66,9 +66,8 @@ def typed(schema: type, raw: Any, prefix: str, extra: Iterable[str] = ()) -> Any
     known = [f.name for f in fields(schema)]
     for key in raw:
         if key not in known:
-            raise ConfigError(
-                f"unknown key '{full(key)}'; {nearest(full(key), [full(name) for name in (*known, *extra)])}"
-            )
+            names = [full(name) for name in dict.fromkeys((*known, *extra))]
+            raise ConfigError(f"unknown key '{full(key)}'; {nearest(full(key), names)}")
     hints = get_type_hints(schema)
     try:
         settled = {key: _settled(value, hints[key], full(key)) for key, value in raw.items()}

@@ -130,6 +130,8 @@ class SplitModel(nn.Module):
     def analyze(self, images: Images) -> list[Analyzed]:
         """The first step of `encode`, the network: once for each size among the images."""
         check_images(images, self.image_shape)
+        if not all(isinstance(image, Tensor) for image in ([images] if hasattr(images, "shape") else images)):
+            raise InputError("images are no tensors; give uint8 tensors, of NumPy's arrays torch.from_numpy(images)")
         if not self.varies:
             stacked = images if isinstance(images, Tensor) else torch.stack(list(images))
             return [Analyzed(self.device.analyze(stacked), range(len(stacked)), None)]

@@ -207,7 +207,7 @@ def _point_at(label: str, curve: pd.DataFrame, metric: str, target: float) -> Ch
     every = curve[metric].to_numpy(float)
     front = curve.iloc[pareto_front(curve["bytes_mean"].to_numpy(float), every)]
     quality = front[metric].to_numpy(float)
-    if quality[-1] < target - TOLERANCE:
+    if not quality[-1] >= target - TOLERANCE:  # nor is a target that is no number reached
         return None
     reached = float(min(max(target, quality[0]), quality[-1]))
     if reached in quality:
