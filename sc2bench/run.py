@@ -125,6 +125,7 @@ def _plan(runs: Sequence[Run]) -> tuple[dict[str, float], dict[str, Exception]]:
 def _ensure_places(run: Run) -> None:
     """Tries the folders that the run will write to; weights that are trained already may be on what is read-only."""
     ensure_writable(run.config.output)
+    run.ensure_trainable()
     if run.untrained():
         ensure_writable(run.config.checkpoints, "checkpoints")
 
@@ -218,6 +219,8 @@ def _run_group(runs: list[Run], confirm: Callable[[Run], None], work: Work) -> N
     set_seed(first.seed)
     # One teacher serves all runs of a sweep: nothing changes it, and many copies of a large one would not fit.
     teacher = processes.together(runs[0].teacher)
+    for run in runs:
+        processes.from_main(run.ensure_unchanged)
     models = [_ready_model(run, teacher, accelerator, work) for run in runs]
     rates = [f"{run.config.rate:g}" for run in runs if run.config.rate is not None]
     work.describe(f"{first.method.name} {', '.join(rates[:3])}{', ...' if len(rates) > 3 else ''}: measure")
@@ -267,6 +270,7 @@ def _ready_model(run: Run, teacher: Teacher, accelerator: Accelerator, work: Wor
     if trained:
         processes.from_main(lambda: load_state(model, load_tensors(final), final))
         processes.share_state(model)
+        processes.from_main(run.ensure_unchanged)
         return model
     work.describe(f"{config.method.name}{'' if config.rate is None else f' {config.rate:g}'}: train")
     processes.from_main(lambda: _clear(run))
@@ -276,6 +280,8 @@ def _ready_model(run: Run, teacher: Teacher, accelerator: Accelerator, work: Wor
     task = TASKS[config.task.name](training_set, config.evaluation)
     # The model may have taken modules over and train them, so what it imitates is a teacher of its own.
     imitated = run.teacher()
+    processes.from_main(run.ensure_unchanged)
+    surroundings = surroundings_of_weights(config)
     places = run.checkpoint_folder, accelerator, work
     history = processes.in_step(lambda: train(model, imitated, task, training_set, validation_set, config, *places))
 
@@ -284,7 +290,7 @@ def _ready_model(run: Run, teacher: Teacher, accelerator: Accelerator, work: Wor
     def write() -> None:
         write_json(run.checkpoint_folder / FINAL_CONFIG, config.resolved())
         write_json(run.checkpoint_folder / HISTORY, history)
-        write_json(run.checkpoint_folder / TRAINED_IN, here | {"surroundings": surroundings_of_weights(config)})
+        write_json(run.checkpoint_folder / TRAINED_IN, here | {"surroundings": surroundings})
         save_tensors(unique_state(model), final)
 
     processes.from_main(write)
