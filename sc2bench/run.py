@@ -24,7 +24,7 @@ from sc2bench.errors import CheckpointError, ConfigError, OutputError, Sc2benchE
 from sc2bench.evaluation import LATENCY_IMAGES, Measurement, evaluate_all, measure_cost, measure_latency
 from sc2bench.experiment import FINAL_CONFIG, FINAL_WEIGHTS, HISTORY, TRAINED_IN, Run, has_weights
 from sc2bench.files import remove_leftovers, write_json
-from sc2bench.identity import resolved_precision, surroundings_of_weights
+from sc2bench.identity import IMPORTED, resolved_precision, surroundings_of_weights
 from sc2bench.memory import keep_memory
 from sc2bench.methods import SplitModel, build_model
 from sc2bench.progress import EVALUATION_WORK, Work
@@ -299,13 +299,15 @@ def _ready_model(run: Run, teacher: Teacher, accelerator: Accelerator, work: Wor
 
 def _clear(run: Run) -> None:
     """Removes weights that are to be trained anew; a run that was stopped keeps its checkpoints."""
-    if has_weights(run.checkpoint_folder):
-        try:
+    try:
+        if has_weights(run.checkpoint_folder):
             shutil.rmtree(run.checkpoint_folder)
-        except OSError as error:
-            raise OutputError(
-                f"{run.checkpoint_folder} can't be removed to train anew ({error.strerror}); delete it"
-            ) from error
+        # Of an import that was stopped; what is trained here must not be taken for it.
+        (run.checkpoint_folder / IMPORTED).unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"{run.checkpoint_folder} can't be removed to train anew ({error.strerror}); delete it"
+        ) from error
 
 
 def _here(config: RunConfig) -> dict[str, Any]:

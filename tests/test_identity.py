@@ -374,3 +374,16 @@ def test_weights_that_change_between_planning_and_measuring_are_told(mini_root, 
         run_all([first, second], quiet=True)
     assert first.record_path.exists()
     assert not second.record_path.exists()
+
+
+def test_what_is_trained_after_a_stopped_import_is_not_taken_for_imported(tmp_path, monkeypatch):
+    monkeypatch.setattr(identity, "fingerprint_of", lambda task, split: None)
+    run = Run(compose(["task=fashion_mnist", f"checkpoints={tmp_path}", "mixed_precision=no", *TINY_STUDENT]))
+    mark = run.configured_folder / identity.IMPORTED
+    mark.parent.mkdir()
+    mark.write_text('{"file": "some.pt", "blake2b": "0123456789abcdef"}')
+    assert identity.imported_from(run.config) is None
+    assert run.checkpoint_folder == run.configured_folder
+    run_module._clear(run)
+    (run.checkpoint_folder / FINAL_WEIGHTS).touch()
+    assert identity.imported_from(run.config) is None
