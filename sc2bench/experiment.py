@@ -12,18 +12,25 @@ from sc2bench.config import RunConfig
 from sc2bench.data import ImageSet, load_dataset
 from sc2bench.errors import CheckpointError, DataError
 from sc2bench.files import is_there, names_in
-from sc2bench.identity import Surroundings, difference, key_of, surroundings_of_point, surroundings_of_weights
+from sc2bench.identity import (
+    FINAL_WEIGHTS,
+    Surroundings,
+    configured_folder,
+    difference,
+    imported_from,
+    key_of,
+    surroundings_of_point,
+    surroundings_of_weights,
+)
 from sc2bench.progress import EVALUATION_WORK
 from sc2bench.records import record_path
 from sc2bench.teachers import Teacher, load_teacher
 from sc2bench.training import epoch_work
 
-FINAL_WEIGHTS = "model.safetensors"
 FINAL_CONFIG = "config.json"
 HISTORY = "history.json"
-# What the training of final weights took place in; and what tells weights that were taken over from elsewhere.
+# What the training of final weights took place in.
 TRAINED_IN = "environment.json"
-IMPORTED = "imported.json"
 
 
 @dataclass(frozen=True)
@@ -103,7 +110,7 @@ class Run:
         """
         plain = self.configured_folder
         # What was trained elsewhere depends on nothing that lies here.
-        if is_there(plain / IMPORTED):
+        if imported_from(self.config) is not None:
             return plain
         key = key_of(surroundings_of_weights(self.config))
         return plain.with_name(f"{plain.name}-x{key}") if key else plain
@@ -111,7 +118,31 @@ class Run:
     @property
     def configured_folder(self) -> Path:
         """Where weights lie that depend on the configuration alone: on published data, or taken over from elsewhere."""
-        return Path(self.config.checkpoints) / f"{self.config.method.name}-{self.config.training_hash()}"
+        return configured_folder(self.config)
+
+    def ensure_unchanged(self) -> None:
+        """To be called when files of weights have been read: what they hold must be what the run is named by.
+
+        Raises:
+            CheckpointError: another program has written some since.
+        """
+        if self.surroundings is None:
+            return
+        changed = difference(self.surroundings, surroundings_of_point(self.config))
+        if changed:
+            raise CheckpointError(
+                f"{self.run_id}: {_changed(changed).replace('not the same', 'no more what it was')} when the call "
+                "began, so that its result would have a wrong name; make the same call again"
+            )
+
+    def ensure_trainable(self) -> None:
+        """Raises `CheckpointError` if weights are to be trained anew that were taken over from elsewhere."""
+        imported = imported_from(self.config)
+        if imported is not None and not self.trained:
+            raise CheckpointError(
+                f"weights in {self.checkpoint_folder} were taken over from {imported['file']}, so --retrain has "
+                "nothing to start from; leave it out to measure them again, or delete the folder to train"
+            )
 
     def predecessors(self) -> list[str]:
         """Says in a sentence each which records and weights of the configuration do not count any more, and why."""

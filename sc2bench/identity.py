@@ -16,7 +16,7 @@ import torch
 
 from sc2bench.config import RunConfig
 from sc2bench.data import fingerprint_of
-from sc2bench.digests import of_file
+from sc2bench.digests import of_file, read_object
 from sc2bench.errors import CheckpointError, ConfigError
 from sc2bench.files import is_there
 from sc2bench.registry import plugins_of
@@ -26,6 +26,9 @@ Surroundings = dict[str, Any]
 _DIGITS = 16
 _KEY_BYTES = 4
 _TRAINING_SPLITS = ("train", "validation")
+FINAL_WEIGHTS = "model.safetensors"
+# What tells weights that were taken over from elsewhere.
+IMPORTED = "imported.json"
 
 
 def surroundings_of_weights(config: RunConfig) -> Surroundings:
@@ -35,6 +38,10 @@ def surroundings_of_weights(config: RunConfig) -> Surroundings:
         DataError: the data are missing or damaged.
         CheckpointError: a file of weights can't be read.
     """
+    imported = imported_from(config)
+    if imported is not None:
+        # What was trained elsewhere depends on nothing that lies here, but on the file that it came from.
+        return {"imported": imported["blake2b"][:_DIGITS]}
     parts = [key_of(surroundings_of_weights(part)) for part in config.parts]
     if not config.stages and not any(parts):
         return {}
@@ -54,6 +61,30 @@ def surroundings_of_point(config: RunConfig) -> Surroundings:
     found = surroundings_of_weights(config) | _weights(config) | _plugins(config)
     found |= {f"data.{split}": fingerprint_of(config.task, split)}
     return {name: value for name, value in found.items() if value is not None}
+
+
+def configured_folder(config: RunConfig) -> Path:
+    """Where weights lie that depend on the configuration alone: on published data, or taken over from elsewhere."""
+    return Path(config.checkpoints) / f"{config.method.name}-{config.training_hash()}"
+
+
+def imported_from(config: RunConfig) -> dict[str, str] | None:
+    """The name and the digest of the file that an experiment's weights were taken over from; `None` if they were not.
+
+    Raises:
+        CheckpointError: what says so can't be read.
+    """
+    folder = configured_folder(config)
+    # An import that was stopped has no weights yet.
+    if not is_there(folder / IMPORTED) or not is_there(folder / FINAL_WEIGHTS):
+        return None
+    try:
+        found = read_object(folder / IMPORTED)
+        return {name: str(found[name]) for name in ("file", "blake2b")}
+    except (OSError, ValueError, KeyError) as error:
+        raise CheckpointError(
+            f"{folder / IMPORTED} can't be read ({error}); import the checkpoint again with --force"
+        ) from error
 
 
 def key_of(surroundings: Mapping[str, Any]) -> str:

@@ -20,11 +20,11 @@ from sc2bench.claims import remove_dead
 from sc2bench.config import RunConfig, compose, from_resolved
 from sc2bench.data import checked_fingerprint
 from sc2bench.digests import read_object
-from sc2bench.errors import CheckpointError, ConfigError, OutputError, Sc2benchError
+from sc2bench.errors import CheckpointError, OutputError, Sc2benchError
 from sc2bench.evaluation import LATENCY_IMAGES, Measurement, evaluate_all, measure_cost, measure_latency
 from sc2bench.experiment import FINAL_CONFIG, FINAL_WEIGHTS, HISTORY, TRAINED_IN, Run, has_weights
 from sc2bench.files import remove_leftovers, write_json
-from sc2bench.identity import resolved_precision, surroundings_of_weights
+from sc2bench.identity import IMPORTED, resolved_precision, surroundings_of_weights
 from sc2bench.memory import keep_memory
 from sc2bench.methods import SplitModel, build_model
 from sc2bench.progress import EVALUATION_WORK, Work
@@ -125,6 +125,7 @@ def _plan(runs: Sequence[Run]) -> tuple[dict[str, float], dict[str, Exception]]:
 def _ensure_places(run: Run) -> None:
     """Tries the folders that the run will write to; weights that are trained already may be on what is read-only."""
     ensure_writable(run.config.output)
+    run.ensure_trainable()
     if run.untrained():
         ensure_writable(run.config.checkpoints, "checkpoints")
 
@@ -217,6 +218,8 @@ def _run_group(runs: list[Run], confirm: Callable[[Run], None], work: Work) -> N
     set_seed(first.seed)
     # One teacher serves all runs of a sweep: nothing changes it, and many copies of a large one would not fit.
     teacher = processes.together(runs[0].teacher)
+    for run in runs:
+        processes.from_main(run.ensure_unchanged)
     models = [_ready_model(run, teacher, accelerator, work) for run in runs]
     rates = [f"{run.config.rate:g}" for run in runs if run.config.rate is not None]
     work.describe(f"{first.method.name} {', '.join(rates[:3])}{', ...' if len(rates) > 3 else ''}: measure")
@@ -266,6 +269,7 @@ def _ready_model(run: Run, teacher: Teacher, accelerator: Accelerator, work: Wor
     if trained:
         processes.from_main(lambda: load_state(model, load_tensors(final), final))
         processes.share_state(model)
+        processes.from_main(run.ensure_unchanged)
         return model
     work.describe(f"{config.method.name}{'' if config.rate is None else f' {config.rate:g}'}: train")
     processes.from_main(lambda: _clear(run))
@@ -275,6 +279,8 @@ def _ready_model(run: Run, teacher: Teacher, accelerator: Accelerator, work: Wor
     task = TASKS[config.task.name](training_set, config.evaluation)
     # The model may have taken modules over and train them, so what it imitates is a teacher of its own.
     imitated = run.teacher()
+    processes.from_main(run.ensure_unchanged)
+    surroundings = surroundings_of_weights(config)
     places = run.checkpoint_folder, accelerator, work
     history = processes.in_step(lambda: train(model, imitated, task, training_set, validation_set, config, *places))
 
@@ -283,7 +289,7 @@ def _ready_model(run: Run, teacher: Teacher, accelerator: Accelerator, work: Wor
     def write() -> None:
         write_json(run.checkpoint_folder / FINAL_CONFIG, config.resolved())
         write_json(run.checkpoint_folder / HISTORY, history)
-        write_json(run.checkpoint_folder / TRAINED_IN, here | {"surroundings": surroundings_of_weights(config)})
+        write_json(run.checkpoint_folder / TRAINED_IN, here | {"surroundings": surroundings})
         save_tensors(unique_state(model), final)
 
     processes.from_main(write)
@@ -292,13 +298,15 @@ def _ready_model(run: Run, teacher: Teacher, accelerator: Accelerator, work: Wor
 
 def _clear(run: Run) -> None:
     """Removes weights that are to be trained anew; a run that was stopped keeps its checkpoints."""
-    if has_weights(run.checkpoint_folder):
-        try:
+    try:
+        if has_weights(run.checkpoint_folder):
             shutil.rmtree(run.checkpoint_folder)
-        except OSError as error:
-            raise OutputError(
-                f"{run.checkpoint_folder} can't be removed to train anew ({error.strerror}); delete it"
-            ) from error
+        # Of an import that was stopped; what is trained here must not be taken for it.
+        (run.checkpoint_folder / IMPORTED).unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"{run.checkpoint_folder} can't be removed to train anew ({error.strerror}); delete it"
+        ) from error
 
 
 def _here(config: RunConfig) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+import sc2bench.run as run_module
 from sc2bench import identity, registry
 from sc2bench.config import TaskConfig, compose
 from sc2bench.data import ImageSet, checked_fingerprint, fingerprint_of, load_dataset, opening
@@ -22,6 +23,7 @@ from sc2bench.experiment import FINAL_WEIGHTS, TRAINED_IN
 from sc2bench.methods import SplitModel
 from sc2bench.registry import load_plugins, loaded_plugins
 from sc2bench.run import Run, run_all
+from sc2bench.sharing import PointsFailed
 from sc2bench.suite import Suite
 from sc2bench.teachers.load import WEIGHTS
 from sc2bench.training import loop
@@ -354,3 +356,35 @@ def test_the_code_of_a_plugin_is_part_of_what_it_makes(mini_root, tmp_path, monk
     after = ids()
     assert before[0] != after[0]
     assert before[1] == after[1]
+
+
+def test_weights_that_change_between_planning_and_measuring_are_told(mini_root, tmp_path, monkeypatch):
+    state = load_file(WEIGHTS / "fashion_resnet.safetensors")
+    file = tmp_path / "teacher.safetensors"
+    save_file(state, file)
+    first, second = (codec(mini_root, tmp_path, f"teacher.weights={file}", f"method.codec={name}")
+                     for name in ("jpeg", "webp"))  # fmt: skip
+    original = run_module._run_group
+
+    def overwriting(*arguments):
+        original(*arguments)
+        save_file({name: torch.zeros_like(values) for name, values in state.items()}, file)
+
+    monkeypatch.setattr(run_module, "_run_group", overwriting)
+    with pytest.raises(PointsFailed, match=r"1 of 2 points failed(.|\n)*teacher.weights is no more what it was when"):
+        run_all([first, second], quiet=True)
+    assert first.record_path.exists()
+    assert not second.record_path.exists()
+
+
+def test_what_is_trained_after_a_stopped_import_is_not_taken_for_imported(tmp_path, monkeypatch):
+    monkeypatch.setattr(identity, "fingerprint_of", lambda task, split: None)
+    run = Run(compose(["task=fashion_mnist", f"checkpoints={tmp_path}", "mixed_precision=no", *TINY_STUDENT]))
+    mark = run.configured_folder / identity.IMPORTED
+    mark.parent.mkdir()
+    mark.write_text('{"file": "some.pt", "blake2b": "0123456789abcdef"}')
+    assert identity.imported_from(run.config) is None
+    assert run.checkpoint_folder == run.configured_folder
+    run_module._clear(run)
+    (run.checkpoint_folder / FINAL_WEIGHTS).touch()
+    assert identity.imported_from(run.config) is None

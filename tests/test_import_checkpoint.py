@@ -5,6 +5,7 @@ import json
 import os
 import pickle
 from collections import OrderedDict
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,11 +21,13 @@ from sc2bench.config import TeacherConfig, compose
 from sc2bench.data.miniature import make_imagenet
 from sc2bench.entropy import IntegerTables
 from sc2bench.errors import CheckpointError
+from sc2bench.identity import key_of, surroundings_of_weights
 from sc2bench.importing import import_checkpoint, load_published
 from sc2bench.methods import build_model
 from sc2bench.registry import BOTTLENECKS, TEACHER_LIBRARIES, TEACHERS
+from sc2bench.run import Run, run_all
 from sc2bench.state import unique_state
-from sc2bench.teachers import Preprocess, Teacher
+from sc2bench.teachers import Preprocess, Teacher, read_weights
 
 PARITY = Path(__file__).parent / "data" / "parity"
 FACTS = json.loads((PARITY / "bottlenecks.json").read_text())
@@ -171,6 +174,35 @@ def test_run_only_measures_what_was_imported(overrides, tmp_path, capsys):
     record = json.loads(Path(capsys.readouterr().out.strip()).read_text())
     assert record["samples"] == 4
     assert 0 < record["bytes_mean"] < 1000
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_what_was_measured_of_one_checkpoint_is_not_taken_for_another(overrides, tmp_path):
+    config = compose(overrides)
+    first = published_file(tmp_path, "fp")
+    import_checkpoint(first, config)
+    plain = Run(config)
+    (record,) = run_all([plain], quiet=True)
+    dependent = Run(replace(config, source=config))
+    keys = [plain.run_id, key_of(surroundings_of_weights(dependent.config))]
+    other = tmp_path / "other.safetensors"
+    save_file({key: value + 0.5 if key == "fc.bias" else value for key, value in read_weights(first).items()}, other)
+    import_checkpoint(other, config, force=True)
+    assert not Run(config).done
+    assert [Run(config).run_id, key_of(surroundings_of_weights(dependent.config))] != keys
+    assert f"{record.name} does not count: imported is not the same; the point is measured anew" in (
+        Run(config).predecessors()
+    )
+    import_checkpoint(first, config, force=True)
+    assert Run(config).record_path == record
+
+
+def test_imported_weights_are_never_trained_anew(overrides, tmp_path):
+    config = compose(overrides)
+    folder = import_checkpoint(published_file(tmp_path, "fp"), config)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(CheckpointError, match=r"were taken over from fp\.pt, so --retrain has nothing to start from"):
+        run_all([Run(config)], quiet=True, retrain=True)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 

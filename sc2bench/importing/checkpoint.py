@@ -12,9 +12,10 @@ from sc2bench.config import RunConfig, TeacherConfig
 from sc2bench.data import load_dataset
 from sc2bench.entropy import EntropyTablesMissing, HyperpriorDecoder, IntegerTables
 from sc2bench.entropy.hyperprior import SCALES
-from sc2bench.errors import CheckpointError, ConfigError
-from sc2bench.experiment import IMPORTED, has_weights
+from sc2bench.errors import CheckpointError, ConfigError, OutputError
+from sc2bench.experiment import HISTORY, TRAINED_IN, has_weights
 from sc2bench.files import write_json
+from sc2bench.identity import IMPORTED
 from sc2bench.importing.names import Names
 from sc2bench.methods import build_model
 from sc2bench.methods.channel_reduction import ChannelReduction
@@ -51,6 +52,7 @@ def import_checkpoint(file: Path, config: RunConfig, *, force: bool = False) -> 
         CheckpointError: the file is unreadable, refused, or holds other weights than the experiment's; or there are
             weights already.
         ConfigError: there are no published checkpoints of this kind of experiment.
+        OutputError: the folder can't be written.
     """
     _check_method(config)
     folder = Run(config).configured_folder
@@ -60,6 +62,12 @@ def import_checkpoint(file: Path, config: RunConfig, *, force: bool = False) -> 
     model = build_model(config, _untrained(config.teacher), _image_shape(config))
     assert isinstance(model, _PUBLISHED)
     load_published(model, state, file)
+    try:
+        for name in (FINAL_WEIGHTS, HISTORY, TRAINED_IN):
+            # Told of other weights; and a kill from here on must not leave those under the new file's name.
+            (folder / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder} can't be replaced ({error.strerror}); mend its rights, or delete it") from error
     write_json(folder / FINAL_CONFIG, config.resolved())
     write_json(folder / IMPORTED, {"file": file.name, "blake2b": digests.of_file(file)})
     save_tensors(unique_state(model), folder / FINAL_WEIGHTS)

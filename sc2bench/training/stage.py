@@ -99,7 +99,7 @@ def build_stage(
     sampler = EpochSampler(len(part), seed)
     loader = part.loader(config.batch_size, sampler=sampler, workers=workers)
     if not len(loader):
-        raise ConfigError(f"{name}.batch_size: {config.batch_size} exceeds the {len(training_set)} training samples")
+        raise ConfigError(f"{name}.batch_size: {config.batch_size} exceeds the {len(part)} training samples")
     groups = _parameter_groups(name, config, model)
     trainable = [parameter for group in groups for parameter in group["params"]]
     losses = [(LOSSES[loss], weight) for loss, weight in config.losses.items()]
