@@ -10,9 +10,17 @@ from pathlib import Path
 
 from sc2bench.config import RunConfig
 from sc2bench.data import ImageSet, load_dataset
+from sc2bench.digests import read_object
 from sc2bench.errors import CheckpointError, DataError
 from sc2bench.files import is_there, names_in
-from sc2bench.identity import Surroundings, difference, key_of, surroundings_of_point, surroundings_of_weights
+from sc2bench.identity import (
+    PRECISIONS_OF_AUTO,
+    Surroundings,
+    difference,
+    key_of,
+    surroundings_of_point,
+    surroundings_of_weights,
+)
 from sc2bench.progress import EVALUATION_WORK
 from sc2bench.records import record_path
 from sc2bench.teachers import Teacher, load_teacher
@@ -24,6 +32,7 @@ HISTORY = "history.json"
 # What the training of final weights took place in; and what tells weights that were taken over from elsewhere.
 TRAINED_IN = "environment.json"
 IMPORTED = "imported.json"
+_DIGITS = 16
 
 
 @dataclass(frozen=True)
@@ -41,10 +50,37 @@ class Run:
     @cached_property
     def surroundings(self) -> Surroundings | None:
         """What the point depends on beyond the configuration; `None` where that can't be known, as without the data."""
+        return self._surroundings()
+
+    def _surroundings(self, auto: str | None = None) -> Surroundings | None:
         try:
-            return surroundings_of_point(self.config)
+            return surroundings_of_point(self.config, auto) | self._imported() | self._imported_parts()
         except (DataError, CheckpointError):
             return None
+
+    @property
+    def surroundings_of_weights(self) -> Surroundings:
+        """What trained weights depend on beyond the configuration.
+
+        Raises:
+            DataError: the data that were or will be trained on are missing or damaged.
+            CheckpointError: a file of weights is missing or can't be read.
+        """
+        return surroundings_of_weights(self.config) | self._imported_parts()
+
+    def _imported(self) -> Surroundings:
+        """The content of the file that the weights were taken over from; empty if they were trained here."""
+        path = self.configured_folder / IMPORTED
+        if not self.config.stages or not is_there(path):
+            return {}
+        try:
+            return {"weights.imported": str(read_object(path)["blake2b"])[:_DIGITS]}
+        except (OSError, ValueError, KeyError) as error:
+            raise CheckpointError(f"{path} can't be read ({error}); import the weights again") from error
+
+    def _imported_parts(self) -> Surroundings:
+        found = [part._imported() | part._imported_parts() for part in self.parts]
+        return {f"parts[{number}].imported": key_of(own) for number, own in enumerate(found) if own}
 
     @property
     def run_id(self) -> str:
@@ -81,6 +117,22 @@ class Run:
             )
         return found[0] if found else self._record_path(self.configured_id)
 
+    def reported_path(self) -> Path | None:
+        """The record that stands for this point in a report; `None` if there is none.
+
+        Its model may have been trained in the other of the precisions that "auto" comes to: what this machine would
+        do is no matter for what another one has done, and the record says it.
+
+        Raises:
+            DataError: as `record_path`.
+        """
+        if self.done:
+            return self.record_path
+        found = [self._surroundings(auto) for auto in PRECISIONS_OF_AUTO]
+        keys = [key_of(surroundings) for surroundings in found if surroundings is not None]
+        paths = [self._record_path(f"{self.configured_id}-x{key}" if key else self.configured_id) for key in keys]
+        return next((path for path in paths if is_there(path)), None)
+
     def _record_path(self, run_id: str) -> Path:
         return record_path(self.config.output, self.config.task.name, self.config.method.name, run_id)
 
@@ -109,7 +161,7 @@ class Run:
         # What was trained elsewhere depends on nothing that lies here.
         if is_there(plain / IMPORTED):
             return plain
-        key = key_of(surroundings_of_weights(self.config))
+        key = key_of(self.surroundings_of_weights)
         return plain.with_name(f"{plain.name}-x{key}") if key else plain
 
     @property
@@ -127,7 +179,7 @@ class Run:
                 said.append(f"{path.name} does not count: {_changed(changed)}; the point is measured anew")
         if not self.config.stages or self.trained:
             return said
-        weights = surroundings_of_weights(self.config)
+        weights = self.surroundings_of_weights
         plain = self.configured_folder
         for folder in (plain, *_relatives(plain)):
             if folder != self.checkpoint_folder and has_weights(folder):
