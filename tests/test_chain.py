@@ -99,6 +99,7 @@ def assert_equals_its_chain(model: nn.Module, size: int) -> None:
     assert unique_state(chain).keys() == chain.state_dict().keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TORCHVISION)
 def test_torchvision_model_equals_its_chain_bit_for_bit(name):
     assert_equals_its_chain(*torchvision_model(name))
@@ -110,6 +111,7 @@ def test_torchvision_vision_transformer_equals_its_chain_bit_for_bit():
     assert as_chain(model).names() == ["patch_embed", "tokens", "blocks0", "blocks1", "norm", "pool", "head"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TIMM)
 def test_timm_model_equals_its_chain_bit_for_bit(name):
     assert_equals_its_chain(*timm_model(name))

@@ -45,6 +45,7 @@ def test_a_claim_is_held_by_one_until_it_is_released(tmp_path):
     assert list(path.parent.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("left_by_a_dead_one", [False, True])
 def test_of_many_that_claim_at_once_one_succeeds(tmp_path, left_by_a_dead_one):
     path = tmp_path / "record.json"

@@ -61,6 +61,7 @@ def test_mistakes_are_one_sentence(tmp_path, monkeypatch, capsys, arguments, mes
     assert not list(tmp_path.rglob("*.json"))
 
 
+@pytest.mark.slow
 def test_mistake_ends_the_process_with_an_exit_code(tmp_path):
     done = call("run", "seed=-1", cwd=tmp_path)
     assert done.returncode == 1
@@ -72,6 +73,7 @@ def test_debug_lets_the_error_through():
         guarded(lambda: app(["--debug", "run", "seed=-1"]), debug=True)
 
 
+@pytest.mark.slow
 def test_script_of_a_task_is_the_same_run(tiny, tmp_path):
     done = call("--quiet", *tiny, "method=teacher", program=(str(SCRIPT),), check=True)
     assert done.stdout.strip().startswith(str(tmp_path / "results" / "image_classification" / "teacher"))
@@ -100,6 +102,7 @@ def test_list_names_what_there_is(capsys):
         assert capsys.readouterr().out == expected
 
 
+@pytest.mark.slow
 def test_interrupt_leaves_nothing_half_written_and_the_run_goes_on(tiny, tmp_path):
     command = [sys.executable, "-m", "sc2bench", "run", *tiny, *TINY_STUDENT, "stage1.epochs=200"]
     with heeding_interrupts():

@@ -193,6 +193,7 @@ codec.encode(np.zeros((6, 1, 28, 28), np.uint8))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGKILL])
 def test_nothing_outlives_an_interrupted_process(by, vvenc, tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))

@@ -116,6 +116,7 @@ def test_unknown_suite_lists_the_nearest():
         load_suite("embeded")
 
 
+@pytest.mark.slow
 def test_every_shipped_suite_composes():
     from sc2bench.suite import Suite
 

@@ -33,6 +33,7 @@ def quoted(text: str) -> str:
     return f"{mark}{text}{mark}"
 
 
+@pytest.mark.slow
 @settings(max_examples=100)
 @given(NAMES | SPICY)
 def test_paths_are_taken_as_they_stand(name):
@@ -106,6 +107,7 @@ def test_folders_of_files_may_have_any_name(tmp_path, monkeypatch, name):
     assert name in METHODS
 
 
+@pytest.mark.slow
 def test_a_suite_runs_at_a_place_with_a_nasty_name(tmp_path, mini_root):
     place = tmp_path / NASTY
     place.mkdir()

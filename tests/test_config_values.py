@@ -67,6 +67,7 @@ def wrong_texts(kind: Any) -> list[str]:
     return WRONG.get(kind, [])
 
 
+@pytest.mark.slow
 def test_values_of_wrong_types_name_the_full_key():
     tried = 0
     for method, key, kind in all_fields():

@@ -128,6 +128,7 @@ def epochs(images, seed: int, workers: int, wrap=lambda loader: loader) -> list[
     return batches
 
 
+@pytest.mark.slow
 def test_random_crops_depend_on_seed_epoch_and_index_only(mini):
     train = load_dataset(task(mini), "train")
     alone = epochs(train, seed=3, workers=0)

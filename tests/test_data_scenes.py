@@ -43,6 +43,7 @@ def digest(folder: Path) -> str:
     return found.hexdigest()
 
 
+@pytest.mark.slow
 def test_the_same_arguments_give_the_same_scenes(few, tmp_path):
     assert digest(few) == "ee790b4edaaf2eb4"
     assert digest(make_few(tmp_path / "again")) == digest(few)
@@ -138,6 +139,7 @@ def test_samples_stay_in_memory_and_are_not_spoilt(few, monkeypatch):
         images[3]
 
 
+@pytest.mark.slow
 def test_two_processes_may_make_the_same_folder(few, tmp_path):
     with ProcessPoolExecutor(2, get_context("fork")) as pool:
         assert list(pool.map(make_few, [tmp_path / "x"] * 2)) == [tmp_path / "x"] * 2
@@ -145,6 +147,7 @@ def test_two_processes_may_make_the_same_folder(few, tmp_path):
     assert os.listdir(tmp_path) == ["x"]  # noqa: PTH208
 
 
+@pytest.mark.slow
 def test_scenes_are_made_when_they_are_needed(tmp_path, monkeypatch):
     monkeypatch.setattr("sc2bench.data.scenes.make_scenes", make_few)
     monkeypatch.setattr("sc2bench.data.scenes.CACHE_FOLDER", tmp_path / "cache")

@@ -151,6 +151,7 @@ def test_command_shows_the_comparison(exported):
 SCALING = Sizing(shorter=80, longer=120, multiple=32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sizing", [Sizing(), SCALING], ids=["as they are", "scaled"])
 def test_images_of_any_size(sizing, tmp_path, few_scenes):
     model = scenes_student("entropic_student", sizing)
@@ -180,6 +181,7 @@ def test_images_of_any_size(sizing, tmp_path, few_scenes):
         runner.analyze(images[0].numpy())
 
 
+@pytest.mark.slow
 def test_integers_of_fixed_width(test_images, tmp_path):
     model = make("channel_reduction")
     images = test_images.part(20)

@@ -84,6 +84,7 @@ def test_not_finite_numbers_are_refused(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_full_disk_is_one_sentence_and_leaves_nothing(tmp_path):
     # The kernel refuses to let files grow beyond 4 KiB, as a full disk would.
     script = (

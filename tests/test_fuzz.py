@@ -10,6 +10,7 @@ from tests.fuzz import running
 TRIES = {"tables": 600, "weights": 600}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", running.names())
 def test_what_is_damaged_is_refused_or_without_harm(name):
     outcomes, failure = running.fuzz(name, TRIES.get(name, 300), seed=1, limit=120)
@@ -29,6 +30,7 @@ def run(count, seed):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("failure", "sentence"),
     [

@@ -344,6 +344,7 @@ def test_seeds_of_a_random_teacher_are_not_measured_in_one_pass():
     assert runs[0].sweep != runs[1].sweep
 
 
+@pytest.mark.slow
 def test_retraining_replaces_weights_and_record(tiny):
     run = Run(compose([*tiny, *TINY_STUDENT, "stage1.epochs=1", "stage2.epochs=1"]))
     (path,) = run_all([run], quiet=True)
@@ -401,6 +402,7 @@ class _Device(torch.nn.Module):
         return [np.zeros(1)]
 
 
+@pytest.mark.slow
 def test_a_stopped_run_that_goes_on_with_other_threads_says_so(tiny, capsys):
     run = Run(compose([*tiny, *TINY_STUDENT]))
     threads = torch.get_num_threads()
@@ -437,7 +439,8 @@ IMAGE_CODECS.register("changing_codec")(Jpeg)
 def test_the_code_of_a_plugin_is_part_of_what_it_makes(mini_root, tmp_path, monkeypatch):
     plugin = tmp_path / "mine.py"
     plugin.write_text(PLUGIN)
-    # Nothing of it stays for other tests.
+    # Nothing of it stays for other tests, and what is there before does.
+    assert "jpeg" in registry.IMAGE_CODECS
     for held, name in ((registry, "_plugins"), (registry.IMAGE_CODECS, "_entries")):
         monkeypatch.setattr(held, name, dict(getattr(held, name)))
     load_plugins([str(plugin)])

@@ -254,6 +254,7 @@ def test_all_whole_models_are_tested():
     assert set(TEACHER_NAMES) | {"splittable_resnet50-fp"} == set(WHOLE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("published", TEACHER_NAMES)
 def test_every_key_of_whole_models_has_its_place(published):
     config = compose(["task=ilsvrc2012", "method=entropic_student", *TEACHER_NAMES[published]])
@@ -265,6 +266,7 @@ def test_every_key_of_whole_models_has_its_place(published):
     check_places(state, unique_state(model), published)
 
 
+@pytest.mark.slow
 def test_a_whole_model_needs_neither_data_set_nor_weights_of_the_teacher(tmp_path, monkeypatch):
     monkeypatch.delenv("SC2BENCH_ILSVRC2012", raising=False)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
@@ -351,6 +353,7 @@ FAMILIES = {
 }
 
 
+@pytest.mark.slow
 @torch.inference_mode()
 @pytest.mark.parametrize("family", FAMILIES)
 def test_families_of_teachers_keep_their_tails(family):

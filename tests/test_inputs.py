@@ -67,6 +67,7 @@ def test_models_of_images_of_any_size_refuse_what_no_receiver_takes():
     assert len(model.encode([large[:, :9, :9], large[:, :1, :30]])) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 @pytest.mark.parametrize("method", ["entropic_student", "channel_reduction", "entropy_bottleneck", "feature_codec"])
 def test_latents_that_are_not_finite_are_named(method, value):

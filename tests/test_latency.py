@@ -45,6 +45,7 @@ def test_steps_of_the_halves_are_the_halves(name, test_images):
     assert fields["device_ms_p50"] >= fields["device_coder_ms_p50_low"]
 
 
+@pytest.mark.slow
 def test_steps_stand_at_their_places(test_images, monkeypatch):
     import time
 

@@ -72,6 +72,7 @@ def test_slurm_gets_what_is_asked_for(slurm, tmp_path, suite_file):
     assert job.checkpoint().function == job
 
 
+@pytest.mark.slow
 def test_slurm_from_the_command_line(slurm, tmp_path, suite_file, tiny):
     command = [sys.executable, "-m", "sc2bench", "suite", "run", suite_file, *tiny, "--launcher", "slurm"]
     done = subprocess.run([*command, "--time", "30"], capture_output=True, text=True, check=True)

@@ -117,6 +117,7 @@ def test_a_quick_and_poor_curve_is_not_the_fastest():
     assert set(low["Fastest"]) == {"Worse", "Teacher, on the device"}
 
 
+@pytest.mark.slow
 def test_report_has_links_where_there_are_times(tmp_path):
     assert not has_times(records(), "top1")
     assert not has_times(timed().assign(device_ms_p50=None), "top1")

@@ -104,6 +104,7 @@ class TestEveryMethod:
         assert any(parameter.grad is not None for parameter in model.server.parameters())
 
 
+@pytest.mark.slow
 def test_one_encoder_sends_the_same_bytes_for_three_tasks(root, tmp_path):
     places = [f"output={tmp_path}/results", f"checkpoints={tmp_path}/checkpoints"]
     short = ["stage1.epochs=1", "stage2.epochs=1", "stage1.batch_size=4", "stage2.batch_size=4", *BOTTLENECK]

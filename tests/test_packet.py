@@ -228,6 +228,7 @@ MODELS = {
 
 
 # Behind a checksum no damaged payload reaches a decoder, so one codec stands for all.
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "checksum"), [*((name, False) for name in MODELS), ("jpeg", True)])
 def test_corrupted_packets_raise_or_decode_to_valid_symbols(name, checksum, test_images, capfd):
     model = MODELS[name]()

@@ -57,6 +57,7 @@ def texts(figure) -> list[str]:
     return [text.get_text() for text in figure.texts]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
 def test_command_draws_scenes_of_teacher_and_curves(root, tmp_path, capsys, task):
     suite_of(task, root, tmp_path)
@@ -127,6 +128,7 @@ def test_names_stand_as_they_are(root, tmp_path):
     assert not any(text.get_parse_math() for text in [*figure.texts, *figure.legends[0].get_texts()])
 
 
+@pytest.mark.slow
 def test_points_are_spread_over_the_rates(root, tmp_path):
     suite = suite_of("detection", root, tmp_path)
     written, notes = write_pictures(suite, Choice(scenes=1, curves=("JPEG",), rates=1))

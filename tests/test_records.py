@@ -135,6 +135,7 @@ def mutations(record: dict) -> Iterator[tuple[str, str]]:
                 yield f"{'.'.join(map(str, path))}: {value!r:.9}", json.dumps(changed)
 
 
+@pytest.mark.slow
 def test_malformed_records_are_refused_by_file_and_field(tmp_path):
     file = next((EMBEDDED / "image_classification/channel_reduction").glob("*.json"))
     path = tmp_path / file.name

@@ -189,6 +189,7 @@ def test_markdown_aligns_numbers_and_leaves_gaps_empty():
     )
 
 
+@pytest.mark.slow
 def test_report_writes_tables_and_figures_that_repeat(tmp_path):
     written = write_report(records(), tmp_path / "a/x", title="Suite x", metric="top1", anchor="WebP")
     assert [str(path.relative_to(tmp_path / "a/x")) for path in written] == [
@@ -307,6 +308,7 @@ def test_published_points_agree_by_task_data_set_split_and_metric():
     assert published_points(records("ilsvrc2012").assign(split="validation"), "top1").empty
 
 
+@pytest.mark.slow
 def test_published_curves_are_dashed_behind_those_of_the_same_method(tmp_path):
     measured = records("ilsvrc2012")
     figures = {"first": ["Student", "Worse", "Teacher"], "second": ["WebP"]}

@@ -135,6 +135,7 @@ def test_a_suite_of_one_curve_without_costs_has_a_report(tmp_path):
     assert joint["Device MACs at most"].tolist() == ["any"] * 3
 
 
+@pytest.mark.slow
 def test_cost_and_its_budgets_can_be_chosen(tmp_path):
     frame = costs().assign(device_param_bits=costs()["device_macs"] * 8)
     write_report(
@@ -147,6 +148,7 @@ def test_cost_and_its_budgets_can_be_chosen(tmp_path):
         write_report(frame, tmp_path, title="x", metric="top1", anchor=None, cost="device_mac")
 
 
+@pytest.mark.slow
 def test_report_command_knows_its_curves():
     with pytest.raises(ConfigError, match=r"unknown anchor 'WebPP'; did you mean 'WebP'\?"):
         app(["report", "embedded", "--anchor", "WebPP"], standalone_mode=False)

@@ -95,6 +95,7 @@ def test_every_record_is_a_point_in_its_look(browser, records):
         assert len(group.find_elements(By.CLASS_NAME, "line")) == 1
 
 
+@pytest.mark.slow
 def test_axes_can_be_chosen(browser, records):
     before = places(browser)
     choose(browser, "x", "device_macs")
@@ -148,6 +149,7 @@ def test_pointing_shows_the_main_numbers(browser, records):
     assert not browser.find_element(By.ID, "tip").is_displayed()
 
 
+@pytest.mark.slow
 def test_the_keyboard_reaches_every_point(browser, records):
     # One stop of the tabulator, behind the controls; arrows go on.
     area = browser.find_element(By.ID, "area")

@@ -83,6 +83,7 @@ def test_tables_have_a_row_a_point_with_its_seeds():
     assert found.loc["Student", "BD rate [%]"] == pytest.approx(clean.loc["Student", "BD rate [%]"], abs=1)
 
 
+@pytest.mark.slow
 def test_a_report_says_samples_and_seeds(tmp_path):
     written = write_report(seeded(), tmp_path / "a", title="x", metric="top1", anchor="WebP", html=True)
     text = written[0].read_text()

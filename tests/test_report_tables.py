@@ -128,6 +128,7 @@ def test_latex_escapes_and_has_its_rules():
     assert r"\caption{Teacher $-$ 2}" in ranges
 
 
+@pytest.mark.slow
 def test_every_table_of_a_report_is_sound_latex(tmp_path):
     odd = records().replace({"curve": {"Student": "100 % of A&B_x"}})
     written = write_report(odd, tmp_path / "suite", title="x", metric="top1", anchor="WebP", budgets=[100, 200])
@@ -155,6 +156,7 @@ def test_a_table_longer_than_a_page_goes_over_several():
     assert "landscape" not in narrow
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "head", "axis"), [("map", "mAP [%]", "mAP (%)"), ("miou", "mIoU [%]", "mIoU (%)")])
 def test_other_metrics_have_their_names_everywhere(name, head, axis, tmp_path):
     frame = records().rename(columns={"top1": name})

@@ -83,6 +83,7 @@ def files(folder: str, tables: tuple[str, ...], *figures: str) -> list[str]:
     return [f"{folder}/{name}" for name in names]
 
 
+@pytest.mark.slow
 def test_each_task_and_data_set_has_a_report_of_its_own(report, tmp_path):
     written, _ = report(*MAIN_METRICS)
     # Two tasks have the data set "scenes", so that its name alone would not tell them apart. The anchor is of the first
@@ -112,6 +113,7 @@ def test_places_depend_on_the_suite_and_not_on_what_is_measured(report):
     assert "10 of 16 points are not measured yet" in said
 
 
+@pytest.mark.slow
 def test_one_task_is_reported_where_it_always_was(report, tmp_path):
     one = "\n".join(line for line in SUITE.splitlines() if "scenes" not in line and "figures" not in line)
     by_default, _ = report("image_classification", text=one)
@@ -150,6 +152,7 @@ def test_a_metric_for_several_tasks_is_refused(tmp_path):
         Suite.load(str(path))
 
 
+@pytest.mark.slow
 def test_groups_of_the_published_suite():
     groups = Suite.load("paper").groups
     assert [(group.name, group.metrics(None), len(group.curves)) for group in groups] == [

@@ -51,6 +51,7 @@ def folder(tmp_path: Path, mini_root: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_finished_weights_are_measured_where_nothing_can_be_written(folder, tiny):
     chosen = [*tiny, *TINY_STUDENT, *SMALL]
     run = Run(compose(chosen))

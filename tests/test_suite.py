@@ -47,6 +47,7 @@ def suite_file(tmp_path):
     return str(path)
 
 
+@pytest.mark.slow
 def test_tiny_suite_from_data_to_figure(suite_file, tiny, tmp_path):
     command = [sys.executable, "-m", "sc2bench", "suite", "run", suite_file, *tiny]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -140,6 +141,7 @@ def test_a_killed_runner_is_taken_over_from(light_file, tiny, tmp_path):
     assert not list(tmp_path.rglob("*.claim-*"))
 
 
+@pytest.mark.slow
 def test_points_of_others_are_left_or_waited_for(light_file, tiny):
     suite = Suite.load(light_file, [*tiny, "evaluation.samples=20"])
     webp = suite.runs["WebP"]
@@ -160,6 +162,7 @@ def test_points_of_others_are_left_or_waited_for(light_file, tiny):
     assert all(run.done for run in suite.all_runs())
 
 
+@pytest.mark.slow
 def test_failed_points_do_not_stop_the_others(tmp_path, tiny):
     path = tmp_path / "failing.yaml"
     student = f'{LIGHT}, "stage1.optimizer=sgd", "stage1.learning_rate=1e30"'
@@ -177,6 +180,7 @@ def test_failed_points_do_not_stop_the_others(tmp_path, tiny):
     assert not list(tmp_path.rglob("*.claim-*"))
 
 
+@pytest.mark.slow
 def test_an_unexpected_error_in_a_sweep_costs_its_own_point_only(tmp_path, tiny, light_file, monkeypatch, capsys):
     from sc2bench.methods.input_codec import InputCodecDevice
 

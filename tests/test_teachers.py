@@ -51,6 +51,7 @@ def put_in_hub_cache(root: Path, repository: str, name: str, data: bytes) -> Non
         path.write_bytes(content)
 
 
+@pytest.mark.slow
 def test_packaged_teacher_is_as_good_as_its_record_says():
     record = json.loads((WEIGHTS / "fashion_resnet.json").read_text())
     teacher = load_teacher(TeacherConfig("fashion_resnet")).eval()
@@ -81,6 +82,7 @@ def test_weights_that_do_not_fit_are_listed(tmp_path):
         load_teacher(TeacherConfig("fashion_resnet", str(tmp_path / "shape.safetensors")))
 
 
+@pytest.mark.slow
 def test_trained_model_loads_as_it_was(tiny, test_images):
     import sc2bench
     from sc2bench.run import Run, run_all
@@ -98,6 +100,7 @@ def test_trained_model_loads_as_it_was(tiny, test_images):
         sc2bench.load(run.checkpoint_folder.parent)
 
 
+@pytest.mark.slow
 def test_trained_teacher_becomes_the_weights_of_another(tiny, tmp_path):
     from sc2bench.run import FINAL_WEIGHTS, Run, run_all
 
@@ -172,6 +175,7 @@ def test_pretrained_weights_for_other_classes_are_refused():
     assert load_teacher(TeacherConfig("fashion_resnet"), classes=10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth", ".pt"])
 def test_a_librarys_weights_load_from_a_file(tmp_path, suffix):
     for of, model in (("torchvision", models.resnet18()), ("timm", timm.create_model("resnet18"))):
@@ -301,6 +305,7 @@ def test_without_a_network_the_error_says_how_to_give_a_file(no_network):
         assert str(caught.value).endswith("fetch that file by hand and give it as teacher.weights=/path/to/file")
 
 
+@pytest.mark.slow
 def test_what_was_downloaded_before_needs_no_network(no_network, tmp_path):
     model = models.resnet18()
     torch.save(model.state_dict(), no_network / "resnet18-f37072fd.pth")

@@ -20,6 +20,7 @@ def images() -> list[torch.Tensor]:
     return [torch.randint(0, 256, (3, *size), dtype=torch.uint8) for size in sizes]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["fasterrcnn_resnet50_fpn", "fasterrcnn_resnet50_fpn_v2"])
 def test_detector_equals_torchvision(name, images):
     config = TeacherConfig(name, "random", "torchvision")
@@ -39,6 +40,7 @@ def test_detector_equals_torchvision(name, images):
             torch.testing.assert_close(found["scores"], expected["scores"], atol=1e-6, rtol=0)
 
 
+@pytest.mark.slow
 def test_losses_of_a_detector_equal_torchvision(images):
     config = TeacherConfig("fasterrcnn_resnet50_fpn", "random", "torchvision")
     model = LIBRARY.build(config, 11).train()
@@ -57,6 +59,7 @@ def test_losses_of_a_detector_equal_torchvision(images):
         torch.testing.assert_close(found[name], value, rtol=1e-2, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["deeplabv3_resnet50", "deeplabv3_resnet101", "fcn_resnet50"])
 def test_segmenter_equals_torchvision(name, images):
     config = TeacherConfig(name, "random", "torchvision")
@@ -72,6 +75,7 @@ def test_segmenter_equals_torchvision(name, images):
     assert prediction.final()[0].shape == images[0].shape[1:]
 
 
+@pytest.mark.slow
 def test_published_weights_come_from_a_file_of_torchvision(tmp_path):
     path = tmp_path / "detector.pth"
     config = TeacherConfig("fasterrcnn_resnet50_fpn", str(path), "torchvision")

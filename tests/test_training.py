@@ -29,6 +29,7 @@ def train_here(overrides: list[str]) -> Run:
     return run
 
 
+@pytest.mark.slow
 def test_killed_run_ends_with_the_weights_of_an_uninterrupted_one(tiny, tmp_path):
     whole = train_here([*tiny, *TINY_STUDENT, f"checkpoints={tmp_path}/whole"])
     expected = load_file(whole.checkpoint_folder / FINAL_WEIGHTS)
@@ -57,6 +58,7 @@ def test_killed_run_ends_with_the_weights_of_an_uninterrupted_one(tiny, tmp_path
         assert torch.equal(found[name], tensor), name
 
 
+@pytest.mark.slow
 def test_stages_train_what_they_name_and_nothing_else(tiny, tmp_path):
     config = compose([*tiny, *TINY_STUDENT])
     train_here([*tiny, *TINY_STUDENT, "stage2=null", f"checkpoints={tmp_path}/a", f"output={tmp_path}/a"])
@@ -70,6 +72,7 @@ def test_stages_train_what_they_name_and_nothing_else(tiny, tmp_path):
             assert torch.equal(tensor, teacher[name.removeprefix("server.tail.")]), name
 
 
+@pytest.mark.slow
 def test_training_lowers_the_loss_and_keeps_a_history(tiny):
     run = train_here([*tiny, *TINY_STUDENT, "stage1.epochs=4"])
     history = json.loads((run.checkpoint_folder / "history.json").read_text())
@@ -113,6 +116,7 @@ def test_losses_that_a_method_can_not_have_are_refused(tiny):
         train_here([*tiny, *recipe, "stage1.losses.feature_sse=1"])
 
 
+@pytest.mark.slow
 def test_checkpoints_of_another_configuration_and_damaged_ones_are_refused(tiny):
     run = train_here([*tiny, *TINY_STUDENT])
     (run.checkpoint_folder / FINAL_WEIGHTS).unlink()
@@ -207,6 +211,7 @@ def test_frozen_modules_stay_in_evaluation_mode(tiny, test_images):
     assert not model.server.tail.training
 
 
+@pytest.mark.slow
 def test_reduced_precision_keeps_weights_and_prior_in_full(tiny):
     short = ["stage1.epochs=1", "stage1.samples=50", "stage2=null"]
     run = train_here([*tiny, *TINY_STUDENT, *short, "mixed_precision=bf16"])
@@ -218,6 +223,7 @@ def test_reduced_precision_keeps_weights_and_prior_in_full(tiny):
             train_here([*tiny, *TINY_STUDENT, *short, "mixed_precision=fp16"])
 
 
+@pytest.mark.slow
 def test_a_short_last_group_of_accumulated_batches_weighs_like_the_others(tiny):
     """Three batches accumulated by two are the mean of the first two gradients, then the third one as it is."""
     still = ["stage1.optimizer=sgd", "stage1.learning_rate=1e-12", "stage1.prior_learning_rate=1e-12"]

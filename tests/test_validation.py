@@ -28,6 +28,7 @@ def suite_file(tmp_path):
     return write
 
 
+@pytest.mark.slow
 def test_every_curve_is_tried_in_the_format_of_imagenet(suite_file, tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "cache"))
     student = ["method=entropic_student", "method.latent_channels=4", "method.prior=mean_scale_hyperprior"]
