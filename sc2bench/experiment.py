@@ -14,6 +14,7 @@ from sc2bench.errors import CheckpointError, DataError
 from sc2bench.files import is_there, names_in
 from sc2bench.identity import (
     FINAL_WEIGHTS,
+    PRECISIONS_OF_AUTO,
     Surroundings,
     configured_folder,
     difference,
@@ -53,8 +54,11 @@ class Run:
     @cached_property
     def _looked_at(self) -> tuple[Surroundings | None, str]:
         """The surroundings, or why they can't be known."""
+        return self._look()
+
+    def _look(self, auto: str | None = None) -> tuple[Surroundings | None, str]:
         try:
-            return surroundings_of_point(self.config), ""
+            return surroundings_of_point(self.config, auto), ""
         except (DataError, CheckpointError) as error:
             return None, str(error)
 
@@ -92,6 +96,22 @@ class Run:
                 f"told without what is missing here ({self._looked_at[1]}); give it, or move one of them away"
             )
         return found[0] if found else self._record_path(self.configured_id)
+
+    def reported_path(self) -> Path | None:
+        """The record that stands for this point in a report; `None` if there is none.
+
+        Its model may have been trained in the other of the precisions that "auto" comes to: what this machine would
+        do is no matter for what another one has done, and the record says it.
+
+        Raises:
+            DataError: as `record_path`.
+        """
+        if self.done:
+            return self.record_path
+        found = [self._look(auto)[0] for auto in PRECISIONS_OF_AUTO]
+        keys = [key_of(surroundings) for surroundings in found if surroundings is not None]
+        paths = [self._record_path(f"{self.configured_id}-x{key}" if key else self.configured_id) for key in keys]
+        return next((path for path in paths if is_there(path)), None)
 
     def _record_path(self, run_id: str) -> Path:
         return record_path(self.config.output, self.config.task.name, self.config.method.name, run_id)

@@ -25,29 +25,35 @@ from sc2bench.teachers.library import is_file
 Surroundings = dict[str, Any]
 _DIGITS = 16
 _KEY_BYTES = 4
+# What the precision "auto" may come to.
+PRECISIONS_OF_AUTO = ("no", "bf16")
 _TRAINING_SPLITS = ("train", "validation")
 FINAL_WEIGHTS = "model.safetensors"
 # What tells weights that were taken over from elsewhere.
 IMPORTED = "imported.json"
 
 
-def surroundings_of_weights(config: RunConfig) -> Surroundings:
+def surroundings_of_weights(config: RunConfig, auto: str | None = None) -> Surroundings:
     """What the trained weights depend on beyond the configuration; empty if all is as usual, or nothing is trained.
+
+    Args:
+        config: the experiment.
+        auto: what the precision "auto" comes to; `None`: what it does on this machine.
 
     Raises:
         DataError: the data are missing or damaged.
-        CheckpointError: a file of weights can't be read.
+        CheckpointError: a file of weights is missing or can't be read.
     """
     imported = imported_from(config)
     if imported is not None:
         # What was trained elsewhere depends on nothing that lies here, but on the file that it came from.
         return {"imported": imported["blake2b"][:_DIGITS]}
-    parts = [key_of(surroundings_of_weights(part)) for part in config.parts]
+    parts = [key_of(surroundings_of_weights(part, auto)) for part in config.parts]
     if not config.stages and not any(parts):
         return {}
     found: Surroundings = {f"data.{split}": fingerprint_of(config.task, split) for split in _TRAINING_SPLITS}
     if config.mixed_precision == "auto":
-        precision = resolved_precision("auto")
+        precision = auto or resolved_precision("auto")
         found["mixed_precision"] = None if precision == "no" else precision
     if not config.stages:
         found = {}
@@ -55,11 +61,14 @@ def surroundings_of_weights(config: RunConfig) -> Surroundings:
     return {name: value for name, value in found.items() if value is not None}
 
 
-def surroundings_of_point(config: RunConfig) -> Surroundings:
-    """What a measured point depends on beyond the configuration; raises as `surroundings_of_weights` does."""
-    split = config.evaluation.split
-    found = surroundings_of_weights(config) | _weights(config) | _plugins(config)
-    found |= {f"data.{split}": fingerprint_of(config.task, split)}
+def surroundings_of_point(config: RunConfig, auto: str | None = None) -> Surroundings:
+    """What a measured point depends on beyond the configuration; see `surroundings_of_weights`."""
+    splits = {config.evaluation.split}
+    if config.evaluation.export_int8:
+        # A quantized encoder is calibrated with it.
+        splits.add("validation")
+    found = surroundings_of_weights(config, auto) | _weights(config) | _plugins(config)
+    found |= {f"data.{split}": fingerprint_of(config.task, split) for split in sorted(splits)}
     return {name: value for name, value in found.items() if value is not None}
 
 
@@ -117,10 +126,15 @@ def resolved_precision(wanted: str) -> str:
 
 
 def _weights(config: RunConfig) -> Surroundings:
-    """Digests of the files of weights that the configuration names."""
+    """Digests of the files of weights that the configuration names, and of programs that code images."""
     named = {"teacher.weights": config.teacher.weights, "method.weights": getattr(config.method, "weights", None)}
     paths = {name: Path(text) for name, text in named.items() if isinstance(text, str) and is_file(text)}
-    return {name: file_digest(path) for name, path in paths.items() if is_there(path)}
+    options = getattr(config.method, "options", None)
+    for name, text in options.items() if isinstance(options, dict) else ():
+        # A program that is found on PATH has no place of its own.
+        if isinstance(text, str) and "/" in text and is_there(Path(text)) and Path(text).is_file():
+            paths[f"method.options.{name}"] = Path(text)
+    return {name: file_digest(path) for name, path in paths.items()}
 
 
 def _plugins(config: RunConfig) -> Surroundings:
@@ -150,6 +164,8 @@ def file_digest(path: Path) -> str:
     try:
         found = path.stat()
         return _digest(path, found.st_mtime_ns, found.st_size)
+    except FileNotFoundError:
+        raise CheckpointError(f"weights {path} are missing; give another file") from None
     except OSError as error:
         raise CheckpointError(
             f"weights {path} can't be read: {error.strerror}; mend the file's place or rights"

@@ -35,6 +35,7 @@ from sc2bench.sharing import PointsFailed, Sharing
 from sc2bench.state import load_state, load_tensors, save_tensors, unique_state
 from sc2bench.teachers import Images, Teacher
 from sc2bench.training import train
+from sc2bench.training.checkpoint import PROGRESS
 
 CALIBRATION_IMAGES = 200
 
@@ -197,8 +198,7 @@ def trained_model(run: Run) -> SplitModel:
     """
     model = _build(run, run.teacher())
     if run.config.stages:
-        final = run.checkpoint_folder / FINAL_WEIGHTS
-        load_state(model, load_tensors(final), final)
+        _load_final(model, run.checkpoint_folder / FINAL_WEIGHTS)
         return model
     for number, part in enumerate(run.parts):
         final = part.checkpoint_folder / FINAL_WEIGHTS
@@ -267,7 +267,7 @@ def _ready_model(run: Run, teacher: Teacher, accelerator: Accelerator, work: Wor
     if not config.stages:
         return model
     if trained:
-        processes.from_main(lambda: load_state(model, load_tensors(final), final))
+        processes.from_main(lambda: _load_final(model, final))
         processes.share_state(model)
         processes.from_main(run.ensure_unchanged)
         return model
@@ -289,11 +289,21 @@ def _ready_model(run: Run, teacher: Teacher, accelerator: Accelerator, work: Wor
     def write() -> None:
         write_json(run.checkpoint_folder / FINAL_CONFIG, config.resolved())
         write_json(run.checkpoint_folder / HISTORY, history)
-        write_json(run.checkpoint_folder / TRAINED_IN, here | {"surroundings": surroundings})
+        conditions = read_object(run.checkpoint_folder / PROGRESS).get("conditions", [])
+        trained_in = here | {"conditions": conditions, "surroundings": surroundings}
+        write_json(run.checkpoint_folder / TRAINED_IN, trained_in)
         save_tensors(unique_state(model), final)
 
     processes.from_main(write)
     return model
+
+
+def _load_final(model: SplitModel, final: Path) -> None:
+    """Fills a model with a run's final weights; raises `CheckpointError` that says how to do without them."""
+    try:
+        load_state(model, load_tensors(final), final)
+    except CheckpointError as error:
+        raise CheckpointError(f"{error}; delete {final.parent}, or add --retrain, to train anew") from error
 
 
 def _clear(run: Run) -> None:

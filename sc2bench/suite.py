@@ -9,7 +9,7 @@ import pandas as pd
 from sc2bench.config import RunConfig, SuiteConfig, compose, load_suite
 from sc2bench.config.overrides import Override, Shared
 from sc2bench.config.unused import ignored
-from sc2bench.errors import ConfigError
+from sc2bench.errors import ConfigError, DataError
 from sc2bench.records import find_record, records_frame
 from sc2bench.report import Group, groups_of
 from sc2bench.run import Run, run_all
@@ -115,10 +115,30 @@ class Suite:
         run_all(self.all_runs(), force=force, force_before=force_before, retrain=retrain, quiet=quiet, wait=wait)
 
     def records(self) -> pd.DataFrame:
-        """The records that exist, with the column `curve`; raises `DataError` for a damaged one."""
-        known = [(label, run.record_path) for label, runs in self.runs.items() for run in runs]
-        # Others may measure points again, or take them away, at the same time.
-        found = [(label, path, record) for label, path in known if (record := find_record(path)) is not None]
+        """The records that exist, with the column `curve`.
+
+        Raises:
+            DataError: one is damaged, or some that one folder is named for were measured on different data.
+        """
+        known = [(label, run, run.reported_path()) for label, runs in self.runs.items() for run in runs]
+        found = []
+        seen: dict[tuple[str, ...], tuple[str, Path]] = {}
+        for label, run, path in known:
+            # Others may measure points again, or take them away, at the same time.
+            record = None if path is None else find_record(path)
+            if path is None or record is None:
+                continue
+            found.append((label, path, record))
+            if record["data_fingerprint"] is not None:
+                task = run.config.task
+                data = (task.name, task.dataset, str(task.root), record["split"], str(task.validation_fraction))
+                held, first = seen.setdefault(data, (record["data_fingerprint"], path))
+                if held != record["data_fingerprint"]:
+                    raise DataError(
+                        f"{first} and {path} were measured on different data ({held} and "
+                        f"{record['data_fingerprint']}), so they are no points of one suite; give task.root, with the "
+                        "data that is meant, or move the others away"
+                    )
         frame = records_frame([(path, record) for _, path, record in found])
         frame.insert(0, "curve", [label for label, _, _ in found])
         return frame

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file, save_file
 
 import sc2bench.run as run_module
@@ -17,7 +18,7 @@ from sc2bench.config import TaskConfig, compose
 from sc2bench.data import ImageSet, checked_fingerprint, fingerprint_of, load_dataset, opening
 from sc2bench.data.miniature import make_coco, make_fashion_mnist, make_imagenet, make_voc
 from sc2bench.data.scenes import make_scenes
-from sc2bench.errors import DataError
+from sc2bench.errors import CheckpointError, DataError
 from sc2bench.evaluation import measure_latency
 from sc2bench.experiment import FINAL_WEIGHTS, TRAINED_IN
 from sc2bench.methods import SplitModel
@@ -207,6 +208,102 @@ def test_reports_need_records_alone_and_never_guess_between_two(mini_root, other
     assert Suite.load(str(path), [*places, f"task.root={roots[1]}"]).records()["samples"].tolist() == [24]
 
 
+def test_a_suite_never_mixes_points_of_different_data_without_a_word(mini_root, other_root, tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(SUITE.replace("[10]", "[10, 20]"))
+    place, root = f"output={tmp_path}/results", tmp_path / "data"
+    for source, rate in ((mini_root, 10), (other_root, 20)):
+        shutil.copytree(source, root)
+        forget()
+        run_all([codec(root, tmp_path, "method.codec=webp", f"rate={rate}")], quiet=True)
+        shutil.rmtree(root)
+    forget()
+    # Of each point there is but one record, and no data that could tell.
+    with pytest.raises(DataError, match=r"-10-.*-20-.* were measured on different data .* give task.root"):
+        Suite.load(str(path), ["task=fashion_mnist", f"task.root={root}", place]).records()
+
+
+def test_reports_find_what_was_trained_in_the_other_precision(tiny, tmp_path, monkeypatch):
+    path = tmp_path / "mine.yaml"
+    path.write_text(f"curves: [{{label: Student, overrides: {json.dumps(TINY_STUDENT)}}}]")
+    overrides = [*tiny, "stage1.epochs=1", "stage2.epochs=1", "evaluation.samples=10"]
+    for here, elsewhere in (("bf16", "no"), ("no", "bf16")):
+        monkeypatch.setattr(identity, "resolved_precision", lambda wanted, auto=elsewhere: auto)
+        (run,) = Suite.load(str(path), overrides).all_runs()
+        measured = run.record_path
+        measured.parent.mkdir(parents=True, exist_ok=True)
+        measured.write_text(json.dumps(_record_of(run)))
+        monkeypatch.setattr(identity, "resolved_precision", lambda wanted, auto=here: auto)
+        (run,) = Suite.load(str(path), overrides).all_runs()
+        # It is no reason to train nothing here.
+        assert not run.done
+        assert run.reported_path() == measured
+        assert Suite.load(str(path), overrides).records()["path"].tolist() == [str(measured)]
+        measured.unlink()
+
+
+def _record_of(run: Run) -> dict:
+    """A committed record, as if it were that of a run."""
+    folder = Path(__file__).parent.parent / "results" / "embedded" / "image_classification" / "entropic_student"
+    record = json.loads(next(folder.glob("*.json")).read_text())
+    own = run.config.resolved()
+    named = {"rate": own["rate"], "seed": own["seed"], "config_hash": run.config.config_hash(), "config": own}
+    return record | named | {"surroundings": run.surroundings}
+
+
+def test_reports_do_without_files_of_weights(tmp_path, mini_root):
+    file = tmp_path / "teacher.safetensors"
+    shutil.copy(WEIGHTS / "fashion_resnet.safetensors", file)
+    (path,) = run_all([codec(mini_root, tmp_path, f"teacher.weights={file}")], quiet=True)
+    file.unlink()
+    later = codec(mini_root, tmp_path, f"teacher.weights={file}")
+    assert later.surroundings is None
+    assert later.reported_path() == path
+
+
+def test_programs_are_known_by_their_content(tmp_path, mini_root):
+    program = tmp_path / "encoder"
+    ids = set()
+    for version in (1, 2):
+        program.write_text(f"#!/bin/sh\necho {version}{version * 'x'}\n")
+        ids.add(codec(mini_root, tmp_path, "method.codec=bpg", f"method.options.program={program}").run_id)
+    assert len(ids) == 2
+
+
+def test_weights_that_are_taken_over_are_known_by_their_content(tmp_path, mini_root):
+    places = [f"task.root={mini_root}", f"checkpoints={tmp_path}", f"output={tmp_path}/results"]
+    quoted = ", ".join(json.dumps(text) for text in ["task=fashion_mnist", *places, *TINY_STUDENT])
+
+    def runs() -> list[Run]:
+        student = Run(compose(["task=fashion_mnist", *places, *TINY_STUDENT]))
+        return [student, Run(compose(["task=fashion_mnist", *places, *TINY_STUDENT, f"source=[{quoted}]"]))]
+
+    names = set()
+    for content in ("", "a", "b"):
+        folder = runs()[0].configured_folder
+        folder.mkdir(exist_ok=True)
+        if content:
+            (folder / identity.IMPORTED).write_text(json.dumps({"file": "x.pt", "blake2b": content * 64}))
+            (folder / FINAL_WEIGHTS).touch()
+        student, heir = runs()
+        # The heir trains on what it takes over; the student has what was taken over.
+        names.add((student.run_id, heir.run_id, heir.checkpoint_folder))
+    assert [len(set(column)) for column in zip(*names, strict=True)] == [3, 3, 3]
+
+
+def test_raw_images_of_one_size_are_told_apart(tmp_path):
+    for name in ("one", "two"):
+        for part in ("train", "val"):
+            for label in ("a", "b"):
+                folder = tmp_path / name / part / label
+                folder.mkdir(parents=True)
+                for number in range(3):
+                    shade = 10 * number + (name == "two")
+                    Image.new("RGB", (8, 8), (shade, 0, 0)).save(folder / f"{number}.bmp")
+    configs = [TaskConfig("image_classification", "ilsvrc2012", str(tmp_path / name)) for name in ("one", "two")]
+    assert len({fingerprint_of(config, "test") for config in configs}) == 2
+
+
 def test_files_of_weights_are_known_by_their_content(tmp_path, mini_root):
     file = tmp_path / "teacher.safetensors"
     shutil.copy(WEIGHTS / "fashion_resnet.safetensors", file)
@@ -265,9 +362,14 @@ def test_retraining_replaces_weights_and_record(tiny):
     record = json.loads(path.read_text())
     trained_in = json.loads((run.checkpoint_folder / TRAINED_IN).read_text())
     assert record["training_environment"] == trained_in
+    assert [each["threads"] for each in trained_in["conditions"]] == [torch.get_num_threads()]
     assert trained_in["threads"] == torch.get_num_threads()
     assert trained_in["mixed_precision"] == identity.resolved_precision("auto")
     assert record["data_fingerprint"] == record["surroundings"]["data.test"]
+    # Weights of another shape say how to get rid of them.
+    save_file({name: values for name, values in expected.items() if "encoder" not in name}, weights)
+    with pytest.raises(CheckpointError, match=rf"delete {run.checkpoint_folder}, or add --retrain, to train anew"):
+        run_all([run], quiet=True, force=True)
 
 
 def test_the_server_is_timed_in_the_precision_that_it_is_measured_in(test_images):

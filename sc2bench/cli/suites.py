@@ -104,9 +104,10 @@ def suite_status(
     for label, runs in suite.runs.items():
         for run in runs:
             rate = "" if run.config.rate is None else f"{run.config.rate:g}"
-            owner = None if run.done else holder(run.record_path)
+            path = run.reported_path()
+            owner = None if path is not None else holder(run.record_path)
             state = "-" if owner is None else f"claimed: {owner}"
-            table.add_row(label, rate, str(run.config.seed), str(run.record_path) if run.done else state)
+            table.add_row(label, rate, str(run.config.seed), state if path is None else str(path))
     plain_console().print(table)
 
 

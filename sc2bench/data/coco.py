@@ -15,7 +15,7 @@ from torchvision.transforms import functional
 from sc2bench.config import TaskConfig
 from sc2bench.data.coco_entries import read_entries
 from sc2bench.data.decoding import ImageError, read_rgb
-from sc2bench.data.fingerprints import digest, file_sizes, located
+from sc2bench.data.fingerprints import digest, digest_files, located
 from sc2bench.data.layout import check_folders, find_root, held_out, keeps_sizes, own_sizes
 from sc2bench.data.varied import MAX_SIDE, VariedImages
 from sc2bench.registry import DATASETS
@@ -174,11 +174,11 @@ class CocoSource:
 
     @property
     def fingerprint(self) -> str:
-        """Of all annotations, and of names and sizes of the image files."""
+        """Of all annotations, of names and sizes of the image files, and of the contents of some."""
         listing, objects = self.listing, self.listing.objects
         described = (listing.names, listing.image_ids, listing.sizes, listing.spans)
         annotated = (objects.boxes, objects.labels, objects.iscrowd, objects.area)
-        return digest(*described, *annotated, file_sizes(len(listing), self.path))
+        return digest(*described, *annotated, *digest_files(len(listing), self.path))
 
     def image_size(self, index: int) -> tuple[int, int]:
         """(H, W) of an image, as it is annotated."""

@@ -11,6 +11,9 @@ import numpy as np
 
 # The size of every file is looked at up to this number, and beyond it that of so many, spread over all.
 MOST_SIZES = 20_000
+# Files whose contents are looked at, too, and bytes of each.
+MOST_CONTENTS = 64
+_MOST_BYTES = 1 << 20
 _BYTES = 8
 
 
@@ -61,6 +64,20 @@ def digest(*parts: bytes | str | np.ndarray) -> str:
     return found.hexdigest()
 
 
+def digest_files(count: int, path: Callable[[int], Path]) -> tuple[np.ndarray, str]:
+    """What tells files of images from others: sizes, and contents of a few, for raw pixels have a size of their own.
+
+    Args:
+        count: of the files.
+        path: gives that of each.
+
+    Returns:
+        The sizes (see `file_sizes`), and a digest of the contents of `MOST_CONTENTS` spread over all.
+    """
+    places = np.unique(np.linspace(0, count - 1, min(count, MOST_CONTENTS)).astype(int)).tolist()
+    return file_sizes(count, path), digest(*(_content(path(place)) for place in places))
+
+
 def file_sizes(count: int, path: Callable[[int], Path]) -> np.ndarray:
     """Sizes of files in bytes, of all or of `MOST_SIZES` spread over them; -1 for one that is not there.
 
@@ -80,3 +97,12 @@ def _size(path: Path) -> int:
         return os.stat(path).st_size  # noqa: PTH116 (Path.stat takes twice as long)
     except OSError:
         return -1
+
+
+def _content(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(_MOST_BYTES)
+    except OSError:
+        # Whoever reads the image says so.
+        return b""

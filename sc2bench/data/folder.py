@@ -15,7 +15,7 @@ from torch import Tensor
 from sc2bench.data.base import Batch, EpochSampler, ImageSet
 from sc2bench.data.crops import Crops
 from sc2bench.data.decoding import EXTENSIONS, OTHER_EXTENSIONS, read_rgb
-from sc2bench.data.fingerprints import digest, file_sizes
+from sc2bench.data.fingerprints import digest, digest_files
 from sc2bench.errors import DataError
 
 
@@ -78,9 +78,9 @@ class FolderImages(ImageSet):
 
     @property
     def fingerprint(self) -> str:
-        """Of classes, file names and file sizes."""
+        """Of classes, file names and sizes, and of the contents of some files."""
         listing = self.listing
-        return digest(*self.classes, listing.names, listing.targets, file_sizes(len(listing), self.path))
+        return digest(*self.classes, listing.names, listing.targets, *digest_files(len(listing), self.path))
 
     @property
     def strata(self) -> np.ndarray:

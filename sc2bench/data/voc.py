@@ -12,7 +12,7 @@ from torchvision.transforms import InterpolationMode, functional
 
 from sc2bench.config import TaskConfig
 from sc2bench.data.decoding import ImageError, read_indices, read_rgb, read_size
-from sc2bench.data.fingerprints import digest, file_sizes, located
+from sc2bench.data.fingerprints import digest, digest_files, located
 from sc2bench.data.layout import check_folders, find_root, held_out, is_folder
 from sc2bench.data.varied import MAX_SIDE, VariedImages
 from sc2bench.errors import DataError
@@ -165,9 +165,9 @@ class VocSource:
 
     @property
     def fingerprint(self) -> str:
-        """Of names, and of sizes of images and masks."""
-        masks = file_sizes(len(self), lambda index: self.masks / f"{os.fsdecode(self.names[index])}.png")
-        return digest(self.names, file_sizes(len(self), self.path), masks)
+        """Of names, of sizes of images and masks, and of the contents of some."""
+        masks = digest_files(len(self), lambda index: self.masks / f"{os.fsdecode(self.names[index])}.png")
+        return digest(self.names, *digest_files(len(self), self.path), *masks)
 
     def image_size(self, index: int) -> tuple[int, int]:
         """(H, W) of an image, as its file says; raises `ImageError`."""
