@@ -7,15 +7,15 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from sc2bench.config import SuiteConfig
-from sc2bench.errors import CheckpointError, ConfigError, nearest
+from sc2bench.core.errors import CheckpointError, ConfigError, nearest
+from sc2bench.core.registry import METHODS
 from sc2bench.pictures.figure import predictions_figure
 from sc2bench.pictures.predictions import PREDICTED as DRAWN
 from sc2bench.pictures.predictions import Column, choose_scenes, model_column, require_drawn, truth_column
-from sc2bench.registry import METHODS
 from sc2bench.report import Group
 from sc2bench.report.layout import write_figure
-from sc2bench.run import Run, trained_model
-from sc2bench.suite import Suite
+from sc2bench.runs.run import Run, trained_model
+from sc2bench.runs.suite import Suite
 
 FIGURE = "predictions"
 _REFERENCE = "teacher"

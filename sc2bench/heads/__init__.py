@@ -1,0 +1,1 @@
+"""What turns the outputs of a chain into predictions."""

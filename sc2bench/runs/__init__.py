@@ -1,0 +1,1 @@
+"""Experiments and suites of them, from a configuration to records."""
