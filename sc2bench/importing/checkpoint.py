@@ -24,7 +24,7 @@ from sc2bench.methods.entropy_bottleneck import EntropyBottleneck
 from sc2bench.methods.latent import LatentModel
 from sc2bench.runs.experiment import HISTORY, TRAINED_IN, has_weights
 from sc2bench.runs.identity import IMPORTED
-from sc2bench.runs.run import FINAL_CONFIG, FINAL_WEIGHTS, Run
+from sc2bench.runs.run import FINAL_CONFIG, FINAL_WEIGHTS, Experiment
 from sc2bench.teachers import Teacher, load_teacher, read_weights
 
 # End-to-end training has the models of Entropic Student.
@@ -55,7 +55,7 @@ def import_checkpoint(file: Path, config: RunConfig, *, force: bool = False) -> 
         OutputError: the folder can't be written.
     """
     _check_method(config)
-    folder = Run(config).configured_folder
+    folder = Experiment(config).configured_folder
     if has_weights(folder) and not force:
         raise CheckpointError(f"{folder} has weights already; add --force to replace them")
     state = read_weights(file)

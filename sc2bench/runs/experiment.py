@@ -35,7 +35,7 @@ TRAINED_IN = "environment.json"
 
 
 @dataclass(frozen=True)
-class Run:
+class Experiment:
     """An experiment and where its traces lie.
 
     Attributes:
@@ -201,11 +201,11 @@ class Run:
         return [*(run.checkpoint_folder for run in self.untrained()), self.record_path]
 
     @property
-    def parts(self) -> list["Run"]:
+    def parts(self) -> list["Experiment"]:
         """The experiments that must be trained before this one."""
-        return [Run(config) for config in self.config.parts]
+        return [Experiment(config) for config in self.config.parts]
 
-    def untrained(self) -> list["Run"]:
+    def untrained(self) -> list["Experiment"]:
         """What is to be trained: the parts that have no weights yet, and theirs, and this run if it learns."""
         if self.trained:
             return []

@@ -30,7 +30,7 @@ from sc2bench.methods import SplitModel, build_model
 from sc2bench.record_fields import SCHEMA_VERSION
 from sc2bench.records import EXPORT_FIELDS, ensure_writable, environment, write_record
 from sc2bench.runs.claims import remove_dead
-from sc2bench.runs.experiment import FINAL_CONFIG, FINAL_WEIGHTS, HISTORY, TRAINED_IN, Run, has_weights
+from sc2bench.runs.experiment import FINAL_CONFIG, FINAL_WEIGHTS, HISTORY, TRAINED_IN, Experiment, has_weights
 from sc2bench.runs.identity import IMPORTED, resolved_precision, surroundings_of_weights
 from sc2bench.runs.sharing import PointsFailed, Sharing
 from sc2bench.teachers import Images, Teacher
@@ -41,7 +41,7 @@ CALIBRATION_IMAGES = 200
 
 
 def run_all(
-    runs: Sequence[Run],
+    runs: Sequence[Experiment],
     *,
     force: bool = False,
     force_before: float | None = None,
@@ -87,7 +87,7 @@ def run_all(
             work.say(f"{len(runs) - len(todo)} of {len(runs)} points are already measured")
         for sentence in processes.from_main(lambda: _predecessors(planned)):
             work.say(sentence)
-        sharing = Sharing[Run](
+        sharing = Sharing[Experiment](
             measure=lambda group, confirm: _run_group(group, confirm, work),
             is_done=lambda run: run.measured_since(oldest),
             passed_over=lambda run: work.skip(units[run.run_id]),
@@ -105,12 +105,12 @@ def run_all(
     return [run.record_path for run in runs]
 
 
-def _predecessors(runs: Sequence[Run]) -> list[str]:
-    """Says of which runs there are records or weights that don't count; see `Run.predecessors`."""
+def _predecessors(runs: Sequence[Experiment]) -> list[str]:
+    """Says of which runs there are records or weights that don't count; see `Experiment.predecessors`."""
     return list(dict.fromkeys(sentence for run in runs for sentence in run.predecessors()))
 
 
-def _plan(runs: Sequence[Run]) -> tuple[dict[str, float], dict[str, Exception]]:
+def _plan(runs: Sequence[Experiment]) -> tuple[dict[str, float], dict[str, Exception]]:
     """The work of each run, and the errors of those that can't even be begun."""
     units: dict[str, float] = {}
     failures: dict[str, Exception] = {}
@@ -123,7 +123,7 @@ def _plan(runs: Sequence[Run]) -> tuple[dict[str, float], dict[str, Exception]]:
     return units, failures
 
 
-def _ensure_places(run: Run) -> None:
+def _ensure_places(run: Experiment) -> None:
     """Tries the folders that the run will write to; weights that are trained already may be on what is read-only."""
     ensure_writable(run.config.output)
     run.ensure_trainable()
@@ -131,7 +131,7 @@ def _ensure_places(run: Run) -> None:
         ensure_writable(run.config.checkpoints, "checkpoints")
 
 
-def _tidy_up(runs: Sequence[Run]) -> None:
+def _tidy_up(runs: Sequence[Experiment]) -> None:
     """Removes what killed runs left where these write, also those of other machines; what may be alive is left."""
     folders = {Path(place) for run in runs for place in (run.config.output, run.config.checkpoints)}
     for run in _with_parts(runs):
@@ -143,7 +143,7 @@ def _tidy_up(runs: Sequence[Run]) -> None:
         remove_dead(folder)
 
 
-def _with_parts(runs: Sequence[Run]) -> list[Run]:
+def _with_parts(runs: Sequence[Experiment]) -> list[Experiment]:
     return [each for run in runs for each in (run, *_with_parts(run.parts))]
 
 
@@ -159,7 +159,7 @@ def build(overrides: Sequence[str] = (), config_dirs: Sequence[str] = ()) -> Spl
         ConfigError: as `compose` does.
         DataError: the data set, which says how large images are, is missing.
     """
-    run = Run(compose(overrides, config_dirs))
+    run = Experiment(compose(overrides, config_dirs))
     return _build(run, run.teacher())
 
 
@@ -179,18 +179,18 @@ def load(checkpoint: str | Path) -> SplitModel:
     return model
 
 
-def trained_run(checkpoint: str | Path) -> Run:
+def trained_run(checkpoint: str | Path) -> Experiment:
     """The experiment that left a folder below `checkpoints/`; raises `CheckpointError` as `load` does."""
     folder = Path(checkpoint)
     try:
-        return Run(from_resolved(read_object(folder / FINAL_CONFIG)))
+        return Experiment(from_resolved(read_object(folder / FINAL_CONFIG)))
     except Exception as error:  # damaged values raise errors of many unrelated classes
         raise CheckpointError(
             f"{folder} is no folder of a finished run: {FINAL_CONFIG} can't be read ({error})"
         ) from error
 
 
-def trained_model(run: Run) -> SplitModel:
+def trained_model(run: Experiment) -> SplitModel:
     """Builds a run's model with its final weights, and trains nothing.
 
     Raises:
@@ -206,12 +206,12 @@ def trained_model(run: Run) -> SplitModel:
     return model
 
 
-def _build(run: Run, teacher: Teacher) -> SplitModel:
+def _build(run: Experiment, teacher: Teacher) -> SplitModel:
     set_seed(run.config.seed)
     return build_model(run.config, teacher, run.dataset(run.config.evaluation.split).image_shape)
 
 
-def _run_group(runs: list[Run], confirm: Callable[[Run], None], work: Work) -> None:
+def _run_group(runs: list[Experiment], confirm: Callable[[Experiment], None], work: Work) -> None:
     """Runs that are measured in one pass; those that train come alone. Calls `confirm` before writing a record."""
     first = runs[0].config
     accelerator = _accelerator(first.mixed_precision)
@@ -241,7 +241,7 @@ def _run_group(runs: list[Run], confirm: Callable[[Run], None], work: Work) -> N
     repeats, threads = first.evaluation.latency_repeats, first.evaluation.threads
     for run, model, measurement in zip(runs, models, measured, strict=True):
 
-        def write(run: Run = run, model: SplitModel = model, measurement: Measurement = measurement) -> None:
+        def write(run: Experiment = run, model: SplitModel = model, measurement: Measurement = measurement) -> None:
             cost = measure_cost(model, images[:1])
             cost |= measure_latency(
                 model, images, repeats=repeats, threads=threads, server_precision=first.evaluation.server_precision
@@ -256,7 +256,7 @@ def _run_group(runs: list[Run], confirm: Callable[[Run], None], work: Work) -> N
         work.say(f"{run.run_id}: {measurement.bytes.mean():.1f} bytes, {quality}")
 
 
-def _ready_model(run: Run, teacher: Teacher, accelerator: Accelerator, work: Work) -> SplitModel:
+def _ready_model(run: Experiment, teacher: Teacher, accelerator: Accelerator, work: Work) -> SplitModel:
     """The run's model with its final weights: loaded if they exist, else trained."""
     config = run.config
     model = processes.together(lambda: _build(run, teacher))
@@ -306,7 +306,7 @@ def _load_final(model: SplitModel, final: Path) -> None:
         raise CheckpointError(f"{error}; delete {final.parent}, or add --retrain, to train anew") from error
 
 
-def _clear(run: Run) -> None:
+def _clear(run: Experiment) -> None:
     """Removes weights that are to be trained anew; a run that was stopped keeps its checkpoints."""
     try:
         if has_weights(run.checkpoint_folder):
@@ -329,7 +329,7 @@ def _here(config: RunConfig) -> dict[str, Any]:
     }
 
 
-def _trained_in(run: Run) -> dict[str, Any] | None:
+def _trained_in(run: Experiment) -> dict[str, Any] | None:
     """What the weights were trained in; `None` for weights that don't say, and without training."""
     if not run.config.stages:
         return None
@@ -342,7 +342,7 @@ def _trained_in(run: Run) -> dict[str, Any] | None:
         raise CheckpointError(f"{path} can't be read ({error}); delete it, or train anew with --retrain") from error
 
 
-def _take_parts(model: SplitModel, run: Run, accelerator: Accelerator, work: Work) -> None:
+def _take_parts(model: SplitModel, run: Experiment, accelerator: Accelerator, work: Work) -> None:
     """Trains the experiments that this one builds on, where they are not, and takes over what it wants of them."""
     for number, part in enumerate(run.parts):
         final = part.checkpoint_folder / FINAL_WEIGHTS
@@ -352,7 +352,7 @@ def _take_parts(model: SplitModel, run: Run, accelerator: Accelerator, work: Wor
         model.take_part(number, weights, final)
 
 
-def _record(run: Run, model: SplitModel, measurement: Measurement, cost: dict[str, Any]) -> dict[str, Any]:
+def _record(run: Experiment, model: SplitModel, measurement: Measurement, cost: dict[str, Any]) -> dict[str, Any]:
     config = run.config
     return {
         "schema_version": SCHEMA_VERSION,
@@ -377,7 +377,7 @@ def _record(run: Run, model: SplitModel, measurement: Measurement, cost: dict[st
     }
 
 
-def _export_cost(run: Run, model: SplitModel, images: Images) -> dict[str, Any]:
+def _export_cost(run: Experiment, model: SplitModel, images: Images) -> dict[str, Any]:
     """What the exported device half costs, as far as the experiment asks for it."""
     options = run.config.evaluation
     if not options.export:
@@ -394,7 +394,7 @@ def _export_cost(run: Run, model: SplitModel, images: Images) -> dict[str, Any]:
     )
 
 
-def calibration_images(run: Run) -> Any:
+def calibration_images(run: Experiment) -> Any:
     """Images to calibrate quantization with, of validation: uint8 arrays (N, C, H, W), or (C, H, W) where they vary."""
     images = run.dataset("validation").sample(CALIBRATION_IMAGES)
     return images.numpy() if isinstance(images, Tensor) else [image.numpy() for image in images]

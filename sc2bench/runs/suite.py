@@ -12,7 +12,7 @@ from sc2bench.config.unused import ignored
 from sc2bench.core.errors import ConfigError, DataError
 from sc2bench.records import find_record, records_frame
 from sc2bench.report import Group, groups_of
-from sc2bench.runs.run import Run, run_all
+from sc2bench.runs.run import Experiment, run_all
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Suite:
     """
 
     config: SuiteConfig
-    runs: dict[str, list[Run]]
+    runs: dict[str, list[Experiment]]
 
     @classmethod
     def load(cls, name: str, overrides: Sequence[str] = (), config_dirs: Sequence[str] = ()) -> "Suite":
@@ -48,7 +48,7 @@ class Suite:
             points = [[*own, *rate, *seed, *map(Shared, overrides)] for rate in rates for seed in seeds]
             try:
                 # An override may make several points the same experiment, which is measured, and counted, once.
-                found = [Run(compose(point, config_dirs)) for point in points]
+                found = [Experiment(compose(point, config_dirs)) for point in points]
                 runs[curve.label] = list({run.run_id: run for run in found}.values())
             except ConfigError as error:
                 raise ConfigError(f"suite '{config.name}', curves[{i}], curve '{curve.label}': {error}") from error
@@ -91,13 +91,13 @@ class Suite:
         """Where jobs that work on the suite leave their logs."""
         return Path(self.all_runs()[0].config.checkpoints) / "jobs" / self.config.name
 
-    def all_runs(self) -> list[Run]:
+    def all_runs(self) -> list[Experiment]:
         """The experiments of all curves, in order."""
         return [run for runs in self.runs.values() for run in runs]
 
-    def rates(self, label: str) -> list[Run]:
+    def rates(self, label: str) -> list[Experiment]:
         """The experiments of a curve, one a rate: that of the first seed."""
-        first: dict[float | None, Run] = {}
+        first: dict[float | None, Experiment] = {}
         for run in self.runs[label]:
             first.setdefault(run.config.rate, run)
         return list(first.values())

@@ -17,7 +17,7 @@ from sc2bench.core.files import scratch_folder
 from sc2bench.data.miniature import MINIATURES
 from sc2bench.methods import downloads
 from sc2bench.records import read_record
-from sc2bench.runs.experiment import Run
+from sc2bench.runs.experiment import Experiment
 from sc2bench.runs.run import run_all
 from sc2bench.runs.suite import Suite
 from sc2bench.teachers import teacher_downloads
@@ -76,7 +76,7 @@ def validate(
     return trials
 
 
-def _try(label: str, run: Run, folder: Path) -> Trial:
+def _try(label: str, run: Experiment, folder: Path) -> Trial:
     started = time.monotonic()
     wanted: tuple[str, ...] = ()
     bytes_mean, problem = None, None
@@ -84,7 +84,7 @@ def _try(label: str, run: Run, folder: Path) -> Trial:
         wanted = tuple(_wanted(run.config))
         # A folder of its own, which takes the weights of large models away when the trial is over.
         with tempfile.TemporaryDirectory(dir=folder) as own:
-            (path,) = run_all([Run(_cut_down(run.config, folder, Path(own)))], quiet=True)
+            (path,) = run_all([Experiment(_cut_down(run.config, folder, Path(own)))], quiet=True)
             bytes_mean = read_record(path)["bytes_mean"]
     except Sc2benchError as error:
         problem = str(error)

@@ -16,7 +16,7 @@ from sc2bench.config.overrides import unquoted
 from sc2bench.core.errors import ConfigError
 from sc2bench.core.files import at_home
 from sc2bench.core.registry import METHODS, load_plugins
-from sc2bench.runs.run import Run
+from sc2bench.runs.run import Experiment
 from sc2bench.runs.suite import Suite
 
 NASTY = " é(x)[1]{y}#=,:'\"$~&|*?!%@`;<>\\^+1e3 ${rate} "
@@ -42,7 +42,7 @@ def test_paths_are_taken_as_they_stand(name):
     config = compose(["recipe=none", "method=neural_input_codec", "rate=1", *(f"{key}={path}" for key in texts)])
     found = (config.output, config.checkpoints, config.task.root, config.teacher.weights, config.method.weights)
     assert set(found) == {path}
-    assert Run(config).record_path.is_relative_to(path)
+    assert Experiment(config).record_path.is_relative_to(path)
     relative = compose(["method=teacher", f"output={name}"]).output
     assert relative in (name, unquoted(name), at_home(name))
     source = compose(["task=scenes_detection", "method=entropic_student", f"output={path}"]).source

@@ -15,7 +15,7 @@ from sc2bench.config import compose
 from sc2bench.core.errors import CheckpointError, ConfigError, DataError, OutputError
 from sc2bench.records import load_records
 from sc2bench.runs.claims import Claims, holder
-from sc2bench.runs.experiment import Run, has_weights
+from sc2bench.runs.experiment import Experiment, has_weights
 from sc2bench.runs.run import run_all
 from tests.conftest import TINY_STUDENT
 
@@ -54,17 +54,17 @@ def folder(tmp_path: Path, mini_root: Path) -> Path:
 @pytest.mark.slow
 def test_finished_weights_are_measured_where_nothing_can_be_written(folder, tiny):
     chosen = [*tiny, *TINY_STUDENT, *SMALL]
-    run = Run(compose(chosen))
+    run = Experiment(compose(chosen))
     (record,) = run_all([run], quiet=True)
     record.unlink()
     with nobody():
-        elsewhere = Run(compose([*chosen, f"output={folder}/others"]))
+        elsewhere = Experiment(compose([*chosen, f"output={folder}/others"]))
         assert run_all([elsewhere], quiet=True) == [elsewhere.record_path]
         assert elsewhere.checkpoint_folder == run.checkpoint_folder
         assert list(run.checkpoint_folder.parent.glob("*.claim-*")) == []
         # What is to be trained wants a place.
         with pytest.raises(OutputError, match=r"can't write to .*checkpoints: Permission denied.*checkpoints="):
-            run_all([Run(compose([*chosen, f"output={folder}/others", "seed=1"]))], quiet=True)
+            run_all([Experiment(compose([*chosen, f"output={folder}/others", "seed=1"]))], quiet=True)
         assert not list((folder / "others").rglob(".*"))
 
 
@@ -72,11 +72,11 @@ def test_folders_that_can_not_be_read_are_named(folder, tiny):
     suite = folder / "small.yaml"
     suite.write_text("curves:\n  - {label: WebP, overrides: [method=input_codec, rate=30]}\n")
     closed = folder / "closed"
-    record = Run(compose([*tiny, "method=input_codec", "rate=30", f"output={closed}"]))
+    record = Experiment(compose([*tiny, "method=input_codec", "rate=30", f"output={closed}"]))
     (closed / "image_classification").mkdir(parents=True)
     record.record_path.parent.mkdir()
     closed.chmod(0)
-    student = Run(compose([*tiny, *TINY_STUDENT, f"checkpoints={closed}"]))
+    student = Experiment(compose([*tiny, *TINY_STUDENT, f"checkpoints={closed}"]))
     circle = folder / "circle"
     circle.symlink_to(circle)
     for option in ("--config-dir", "--plugin"):

@@ -15,7 +15,7 @@ from sc2bench.data import EpochSampler, load_dataset
 from sc2bench.data.coco import VARIABLE, coco2017
 from sc2bench.data.coco_entries import read_entries
 from sc2bench.data.miniature import make_coco
-from sc2bench.runs.experiment import Run
+from sc2bench.runs.experiment import Experiment
 
 SPLITS = ("train", "validation", "test")
 LIST = "annotations/instances_val2017.json"
@@ -76,7 +76,9 @@ def test_every_hundredth_is_held_out(tmp_path):
 
 
 def test_training_and_measuring_must_have_the_same_classes(mini, own):
-    sound, other = (Run(compose(["task=coco2017", f"task.root={root}", "method=teacher"])) for root in (mini, own))
+    sound, other = (
+        Experiment(compose(["task=coco2017", f"task.root={root}", "method=teacher"])) for root in (mini, own)
+    )
     assert [len(images) for images in sound.training_sets()] == [19, 4]
     edit(own, lambda content: content["categories"][2].update(name="lorry"))
     with pytest.raises(

@@ -25,7 +25,7 @@ from sc2bench.exporting.int8 import quantize_encoder
 from sc2bench.exporting.runner import DeviceRunner
 from sc2bench.methods import SplitModel, build_model
 from sc2bench.records import EXPORT_FIELDS, read_record
-from sc2bench.runs.run import Run, run_all
+from sc2bench.runs.run import Experiment, run_all
 from sc2bench.tasks.image_classification import ImageClassification
 from sc2bench.tasks.object_detection import ObjectDetection
 from sc2bench.teachers import load_teacher
@@ -74,7 +74,7 @@ def exported(mini_root, tmp_path_factory) -> Exported:
     place = tmp_path_factory.mktemp("exported")
     folders = [f"task.root={mini_root}", f"output={place}/results", f"checkpoints={place}/checkpoints"]
     exports = ["evaluation.export=true", "evaluation.export_int8=true"]
-    run = Run(compose(["task=fashion_mnist", *folders, *TINY_STUDENT, *exports]))
+    run = Experiment(compose(["task=fashion_mnist", *folders, *TINY_STUDENT, *exports]))
     (record,) = run_all([run], quiet=True)
     folder = place / "device"
     options = ["--int8", "--compare", "--samples", "30", "--csv", str(place / "compared.csv")]

@@ -26,7 +26,7 @@ from sc2bench.entropy import IntegerTables
 from sc2bench.importing import import_checkpoint, load_published
 from sc2bench.methods import build_model
 from sc2bench.runs.identity import key_of, surroundings_of_weights
-from sc2bench.runs.run import Run, run_all
+from sc2bench.runs.run import Experiment, run_all
 from sc2bench.teachers import Preprocess, Teacher, read_weights
 from tests import FIXTURES
 
@@ -182,20 +182,20 @@ def test_what_was_measured_of_one_checkpoint_is_not_taken_for_another(overrides,
     config = compose(overrides)
     first = published_file(tmp_path, "fp")
     import_checkpoint(first, config)
-    plain = Run(config)
+    plain = Experiment(config)
     (record,) = run_all([plain], quiet=True)
-    dependent = Run(replace(config, source=config))
+    dependent = Experiment(replace(config, source=config))
     keys = [plain.run_id, key_of(surroundings_of_weights(dependent.config))]
     other = tmp_path / "other.safetensors"
     save_file({key: value + 0.5 if key == "fc.bias" else value for key, value in read_weights(first).items()}, other)
     import_checkpoint(other, config, force=True)
-    assert not Run(config).done
-    assert [Run(config).run_id, key_of(surroundings_of_weights(dependent.config))] != keys
+    assert not Experiment(config).done
+    assert [Experiment(config).run_id, key_of(surroundings_of_weights(dependent.config))] != keys
     assert f"{record.name} does not count: imported is not the same; the point is measured anew" in (
-        Run(config).predecessors()
+        Experiment(config).predecessors()
     )
     import_checkpoint(first, config, force=True)
-    assert Run(config).record_path == record
+    assert Experiment(config).record_path == record
 
 
 def test_imported_weights_are_never_trained_anew(overrides, tmp_path):
@@ -203,7 +203,7 @@ def test_imported_weights_are_never_trained_anew(overrides, tmp_path):
     folder = import_checkpoint(published_file(tmp_path, "fp"), config)
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     with pytest.raises(CheckpointError, match=r"were taken over from fp\.pt, so --retrain has nothing to start from"):
-        run_all([Run(config)], quiet=True, retrain=True)
+        run_all([Experiment(config)], quiet=True, retrain=True)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 

@@ -13,7 +13,7 @@ from sc2bench.core.errors import ConfigError
 from sc2bench.data import load_dataset
 from sc2bench.data.scenes import make_scenes
 from sc2bench.methods import SplitModel, build_model
-from sc2bench.runs.run import Run, run_all
+from sc2bench.runs.run import Experiment, run_all
 from sc2bench.teachers import load_teacher
 from sc2bench.wire.packet import MAX_IMAGE_SIDE, Packet, PacketError, SessionHeader
 
@@ -117,7 +117,7 @@ def test_one_encoder_sends_the_same_bytes_for_three_tasks(root, tmp_path):
         return [*own, "stage1.samples=null", "stage2.samples=null", f"source={list_of(student('classification'))}"]
 
     members = f"members=[{','.join(list_of(student(task)) for task in TASKS)}]"
-    run = Run(compose([*places, "rate=0.1", "task=scenes_all", "method=multi_task", members, *common]))
+    run = Experiment(compose([*places, "rate=0.1", "task=scenes_all", "method=multi_task", members, *common]))
     # Nothing was trained before: whatever the record builds on is trained first, each part once.
     assert len(run.untrained()) == 3
     (path,) = run_all([run], quiet=True)
@@ -126,7 +126,7 @@ def test_one_encoder_sends_the_same_bytes_for_three_tasks(root, tmp_path):
     assert record["samples"] == 6
     sizes = {record["bytes_mean"]}
     for task in TASKS:
-        (path,) = run_all([Run(compose([*places, *student(task)]))], quiet=True)
+        (path,) = run_all([Experiment(compose([*places, *student(task)]))], quiet=True)
         single = json.loads(path.read_text())
         sizes.add(single["bytes_mean"])
         for name, value in single["quality"].items():

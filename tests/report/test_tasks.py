@@ -14,7 +14,7 @@ from sc2bench.records import read_record, write_record
 from sc2bench.report import groups_of, write_joint_report
 from sc2bench.report.multi_task import joint_figure, joint_table
 from sc2bench.report.quantities import MAIN_METRICS, main_metrics
-from sc2bench.runs.run import Run
+from sc2bench.runs.run import Experiment
 from sc2bench.runs.suite import Suite
 from tests import EMBEDDED
 
@@ -35,13 +35,13 @@ ALL_TABLES = ("curves", "bjontegaard", "equal_quality", "budget_bytes", "budget_
 ALONE = tuple(name for name in ALL_TABLES if name not in ("bjontegaard", "equal_quality"))
 
 
-def quality_of(run: Run) -> dict[str, float]:
+def quality_of(run: Experiment) -> dict[str, float]:
     """Made up: grows with the rate, and is that of the task."""
     value = 40 + run.config.rate / 2
     return {MAIN_METRICS[run.config.task.name]: value, "of_no_report": 0.0}
 
 
-def measure(run: Run) -> None:
+def measure(run: Experiment) -> None:
     config = run.config
     quality = quality_of(run)
     sizes = {"bytes_mean": 10 * config.rate, "payload_bytes_mean": 10 * config.rate - 1, "framing_bytes_mean": 1.0}

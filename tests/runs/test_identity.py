@@ -24,7 +24,7 @@ from sc2bench.evaluation import measure_latency
 from sc2bench.methods import SplitModel
 from sc2bench.runs import identity
 from sc2bench.runs.experiment import FINAL_WEIGHTS, TRAINED_IN
-from sc2bench.runs.run import Run, run_all
+from sc2bench.runs.run import Experiment, run_all
 from sc2bench.runs.sharing import PointsFailed
 from sc2bench.runs.suite import Suite
 from sc2bench.teachers.load import WEIGHTS
@@ -47,10 +47,10 @@ def other_root(tmp_path) -> Path:
     return make_fashion_mnist(tmp_path / "other")
 
 
-def codec(root: Path | None, place: Path, *more: str) -> Run:
+def codec(root: Path | None, place: Path, *more: str) -> Experiment:
     rooted = [] if root is None else [f"task.root={root}"]
     places = [f"output={place}/results", f"checkpoints={place}/checkpoints"]
-    return Run(compose(["task=fashion_mnist", "method=input_codec", "rate=10", *rooted, *places, *more]))
+    return Experiment(compose(["task=fashion_mnist", "method=input_codec", "rate=10", *rooted, *places, *more]))
 
 
 def test_two_folders_share_no_record_and_equal_ones_do(mini_root, other_root, tmp_path, capsys):
@@ -71,12 +71,12 @@ def test_two_folders_share_no_record_and_equal_ones_do(mini_root, other_root, tm
 
 def test_weights_of_other_data_are_not_taken(mini_root, other_root, tmp_path):
     students = [
-        Run(compose(["task=fashion_mnist", f"task.root={root}", f"checkpoints={tmp_path}", *TINY_STUDENT]))
+        Experiment(compose(["task=fashion_mnist", f"task.root={root}", f"checkpoints={tmp_path}", *TINY_STUDENT]))
         for root in (mini_root, other_root)
     ]
     assert students[0].checkpoint_folder != students[1].checkpoint_folder
     # What is measured does not decide what is trained.
-    measured_otherwise = Run(
+    measured_otherwise = Experiment(
         compose(["task=fashion_mnist", f"task.root={mini_root}", f"checkpoints={tmp_path}", *TINY_STUDENT,
                  "evaluation.split=validation"])
     )  # fmt: skip
@@ -244,7 +244,7 @@ def test_reports_find_what_was_trained_in_the_other_precision(tiny, tmp_path, mo
         measured.unlink()
 
 
-def _record_of(run: Run) -> dict:
+def _record_of(run: Experiment) -> dict:
     """A committed record, as if it were that of a run."""
     folder = EMBEDDED / "image_classification" / "entropic_student"
     record = json.loads(next(folder.glob("*.json")).read_text())
@@ -276,9 +276,9 @@ def test_weights_that_are_taken_over_are_known_by_their_content(tmp_path, mini_r
     places = [f"task.root={mini_root}", f"checkpoints={tmp_path}", f"output={tmp_path}/results"]
     quoted = ", ".join(json.dumps(text) for text in ["task=fashion_mnist", *places, *TINY_STUDENT])
 
-    def runs() -> list[Run]:
-        student = Run(compose(["task=fashion_mnist", *places, *TINY_STUDENT]))
-        return [student, Run(compose(["task=fashion_mnist", *places, *TINY_STUDENT, f"source=[{quoted}]"]))]
+    def runs() -> list[Experiment]:
+        student = Experiment(compose(["task=fashion_mnist", *places, *TINY_STUDENT]))
+        return [student, Experiment(compose(["task=fashion_mnist", *places, *TINY_STUDENT, f"source=[{quoted}]"]))]
 
     names = set()
     for content in ("", "a", "b"):
@@ -321,14 +321,14 @@ def test_files_of_weights_are_known_by_their_content(tmp_path, mini_root):
     trained = []
     for shift in (0, 1):
         save_file(state | {bias: state[bias] + shift}, file)
-        student = Run(compose(["task=fashion_mnist", f"teacher.weights={file}", *TINY_STUDENT]))
+        student = Experiment(compose(["task=fashion_mnist", f"teacher.weights={file}", *TINY_STUDENT]))
         trained.append(student.checkpoint_folder)
     assert trained[0] != trained[1]
 
 
 def test_precision_is_resolved_before_it_is_an_identity(monkeypatch):
     def folder(*more: str) -> str:
-        return Run(compose(["task=fashion_mnist", *TINY_STUDENT, *more])).checkpoint_folder.name
+        return Experiment(compose(["task=fashion_mnist", *TINY_STUDENT, *more])).checkpoint_folder.name
 
     monkeypatch.setattr(identity, "resolved_precision", lambda wanted: "no" if wanted == "auto" else wanted)
     single = folder()
@@ -337,12 +337,14 @@ def test_precision_is_resolved_before_it_is_an_identity(monkeypatch):
     monkeypatch.setattr(identity, "resolved_precision", lambda wanted: "bf16" if wanted == "auto" else wanted)
     assert folder() not in (single, folder("mixed_precision=no"))
     # Nothing is trained, so nothing depends on it.
-    assert "-x" not in Run(compose(["task=fashion_mnist", "method=input_codec", "rate=1"])).run_id
+    assert "-x" not in Experiment(compose(["task=fashion_mnist", "method=input_codec", "rate=1"])).run_id
 
 
 def test_seeds_of_a_random_teacher_are_not_measured_in_one_pass():
     runs = [
-        Run(compose(["task=fashion_mnist", "method=input_codec", "rate=1", "teacher.weights=random", f"seed={seed}"]))
+        Experiment(
+            compose(["task=fashion_mnist", "method=input_codec", "rate=1", "teacher.weights=random", f"seed={seed}"])
+        )
         for seed in (0, 1)
     ]
     assert runs[0].sweep != runs[1].sweep
@@ -350,7 +352,7 @@ def test_seeds_of_a_random_teacher_are_not_measured_in_one_pass():
 
 @pytest.mark.slow
 def test_retraining_replaces_weights_and_record(tiny):
-    run = Run(compose([*tiny, *TINY_STUDENT, "stage1.epochs=1", "stage2.epochs=1"]))
+    run = Experiment(compose([*tiny, *TINY_STUDENT, "stage1.epochs=1", "stage2.epochs=1"]))
     (path,) = run_all([run], quiet=True)
     weights = run.checkpoint_folder / FINAL_WEIGHTS
     expected = load_file(weights)
@@ -408,7 +410,7 @@ class _Device(torch.nn.Module):
 
 @pytest.mark.slow
 def test_a_stopped_run_that_goes_on_with_other_threads_says_so(tiny, capsys):
-    run = Run(compose([*tiny, *TINY_STUDENT]))
+    run = Experiment(compose([*tiny, *TINY_STUDENT]))
     threads = torch.get_num_threads()
     stopped = lambda *args, **options: (_ for _ in ()).throw(KeyboardInterrupt)  # noqa: E731
     with pytest.MonkeyPatch.context() as patch:
@@ -483,7 +485,7 @@ def test_weights_that_change_between_planning_and_measuring_are_told(mini_root, 
 
 def test_what_is_trained_after_a_stopped_import_is_not_taken_for_imported(tmp_path, monkeypatch):
     monkeypatch.setattr(identity, "fingerprint_of", lambda task, split: None)
-    run = Run(compose(["task=fashion_mnist", f"checkpoints={tmp_path}", "mixed_precision=no", *TINY_STUDENT]))
+    run = Experiment(compose(["task=fashion_mnist", f"checkpoints={tmp_path}", "mixed_precision=no", *TINY_STUDENT]))
     mark = run.configured_folder / identity.IMPORTED
     mark.parent.mkdir()
     mark.write_text('{"file": "some.pt", "blake2b": "0123456789abcdef"}')

@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from sc2bench.runs.run import Run
+from sc2bench.runs.run import Experiment
 from sc2bench.runs.suite import Suite
 from tests import FIXTURES, REPOSITORY
 
@@ -60,7 +60,7 @@ def rates_of(text: str) -> list[float]:
     return [float(value) for value in range(int(start), int(rest[0]) + 1, int(rest[1]))] if rest else [float(start)]
 
 
-def point_of(run: Run) -> tuple:
+def point_of(run: Experiment) -> tuple:
     config = run.config
     method = config.method
     stage = method.after if method.name == "entropy_bottleneck" else None
@@ -86,7 +86,7 @@ def test_all_rows_of_the_table_are_read():
     assert rows == {"ilsvrc2012": 133, "coco2017": 25, "pascal_voc2012": 31}
 
 
-def run_of(suite: Suite, label: str) -> Run:
+def run_of(suite: Suite, label: str) -> Experiment:
     return suite.runs[label][0]
 
 

@@ -85,9 +85,9 @@ def test_weights_that_do_not_fit_are_listed(tmp_path):
 @pytest.mark.slow
 def test_trained_model_loads_as_it_was(tiny, test_images):
     import sc2bench
-    from sc2bench.runs.run import Run, run_all
+    from sc2bench.runs.run import Experiment, run_all
 
-    run = Run(compose([*tiny, *TINY_STUDENT, "stage1.epochs=1", "stage2.epochs=1"]))
+    run = Experiment(compose([*tiny, *TINY_STUDENT, "stage1.epochs=1", "stage2.epochs=1"]))
     run_all([run], quiet=True)
     first, second = (sc2bench.load(run.checkpoint_folder) for _ in range(2))
     assert first.session == second.session
@@ -102,13 +102,13 @@ def test_trained_model_loads_as_it_was(tiny, test_images):
 
 @pytest.mark.slow
 def test_trained_teacher_becomes_the_weights_of_another(tiny, tmp_path):
-    from sc2bench.runs.run import FINAL_WEIGHTS, Run, run_all
+    from sc2bench.runs.run import FINAL_WEIGHTS, Experiment, run_all
 
     recipe = ["method=teacher", "recipe=train_fashion_resnet", "stage1.batch_size=50", "stage1.epochs=1"]
-    run = Run(compose([*tiny, *recipe]))
+    run = Experiment(compose([*tiny, *recipe]))
     run_all([run], quiet=True)
     weights = run.checkpoint_folder / FINAL_WEIGHTS
-    measured = Run(compose([*tiny, "method=teacher", f"teacher.weights={weights}", f"output={tmp_path}/again"]))
+    measured = Experiment(compose([*tiny, "method=teacher", f"teacher.weights={weights}", f"output={tmp_path}/again"]))
     run_all([measured], quiet=True)
     first, second = (json.loads(path.read_text())["quality"] for path in (run.record_path, measured.record_path))
     assert first == second

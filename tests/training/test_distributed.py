@@ -17,7 +17,7 @@ from sc2bench.core.errors import ConfigError
 from sc2bench.core.processes import Batches
 from sc2bench.core.state import unique_state
 from sc2bench.data.scenes import make_scenes
-from sc2bench.runs.run import FINAL_WEIGHTS, Run, run_all
+from sc2bench.runs.run import FINAL_WEIGHTS, Experiment, run_all
 from sc2bench.teachers import load_teacher
 from sc2bench.training.parallel import SharedBatchNorm, check_batch_sizes
 from tests.conftest import TINY_STUDENT
@@ -72,9 +72,12 @@ def test_two_processes_train_and_measure_as_one(tiny, tmp_path):
     assert "1 of 5 points failed" in done.stderr
     assert "can't code at quality 101" in done.stderr
     runs = [
-        Run(compose([*tiny, *STUDENT])),
-        *(Run(compose([*tiny, "method=input_codec", "method.codec=webp", UNEVEN, f"rate={q}"])) for q in (0, 80)),
-        Run(compose([*tiny, *TEACHER])),
+        Experiment(compose([*tiny, *STUDENT])),
+        *(
+            Experiment(compose([*tiny, "method=input_codec", "method.codec=webp", UNEVEN, f"rate={q}"]))
+            for q in (0, 80)
+        ),
+        Experiment(compose([*tiny, *TEACHER])),
     ]
     shared = [json.loads(run.record_path.read_text()) for run in runs]
     assert {record["environment"]["processes"] for record in shared} == {2}
@@ -95,7 +98,7 @@ def test_two_processes_train_and_measure_as_one(tiny, tmp_path):
             "estimated_bits_mean",
         ):
             assert record[key] == alone[key], (run.run_id, key)
-    trained_alone = Run(compose([*tiny, *TEACHER, f"checkpoints={tmp_path}/alone", f"output={tmp_path}/alone"]))
+    trained_alone = Experiment(compose([*tiny, *TEACHER, f"checkpoints={tmp_path}/alone", f"output={tmp_path}/alone"]))
     run_all([trained_alone], quiet=True)
     expected, found = (load_file(run.checkpoint_folder / FINAL_WEIGHTS) for run in (trained_alone, runs[-1]))
     start = unique_state(load_teacher(trained_alone.config.teacher).chain)
@@ -128,7 +131,7 @@ def test_two_processes_measure_images_of_several_sizes_as_one(tmp_path, task):
     ]
     done = launch("run", *overrides)
     assert done.returncode == 0, done.stderr
-    run = Run(compose(overrides))
+    run = Experiment(compose(overrides))
     shared = json.loads(run.record_path.read_text())
     assert shared["environment"]["processes"] == 2
     assert shared["samples"] == 7

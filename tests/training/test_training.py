@@ -14,7 +14,7 @@ from sc2bench.core.errors import CheckpointError, ConfigError, TrainingError
 from sc2bench.core.registry import LOSSES
 from sc2bench.core.state import unique_state
 from sc2bench.methods import build_model
-from sc2bench.runs.run import FINAL_WEIGHTS, Run, run_all
+from sc2bench.runs.run import FINAL_WEIGHTS, Experiment, run_all
 from sc2bench.tasks.image_classification import ImageClassification
 from sc2bench.teachers import load_teacher
 from sc2bench.training.checkpoint import PROGRESS
@@ -23,8 +23,8 @@ from sc2bench.training.stage import build_stage
 from tests.conftest import TINY_STUDENT
 
 
-def train_here(overrides: list[str]) -> Run:
-    run = Run(compose(overrides))
+def train_here(overrides: list[str]) -> Experiment:
+    run = Experiment(compose(overrides))
     run_all([run], quiet=True)
     return run
 
@@ -33,7 +33,7 @@ def train_here(overrides: list[str]) -> Run:
 def test_killed_run_ends_with_the_weights_of_an_uninterrupted_one(tiny, tmp_path):
     whole = train_here([*tiny, *TINY_STUDENT, f"checkpoints={tmp_path}/whole"])
     expected = load_file(whole.checkpoint_folder / FINAL_WEIGHTS)
-    interrupted = Run(compose([*tiny, *TINY_STUDENT, f"output={tmp_path}/second"]))
+    interrupted = Experiment(compose([*tiny, *TINY_STUDENT, f"output={tmp_path}/second"]))
     command = [sys.executable, "-m", "sc2bench", "run", "--quiet", *tiny, *TINY_STUDENT, f"output={tmp_path}/second"]
     progress = interrupted.checkpoint_folder / PROGRESS
     kills = 0
@@ -85,7 +85,7 @@ def test_training_lowers_the_loss_and_keeps_a_history(tiny):
 def test_loss_that_is_not_finite_stops_with_a_sentence(tiny):
     with pytest.raises(TrainingError, match=r"the loss of stage1 is not finite .*lower stage1.learning_rate"):
         train_here([*tiny, *TINY_STUDENT, "stage1.learning_rate=1e30", "stage1.optimizer=sgd"])
-    run = Run(compose([*tiny, *TINY_STUDENT, "stage1.learning_rate=1e30", "stage1.optimizer=sgd"]))
+    run = Experiment(compose([*tiny, *TINY_STUDENT, "stage1.learning_rate=1e30", "stage1.optimizer=sgd"]))
     assert not run.done
     for file in run.checkpoint_folder.glob("*.safetensors"):
         assert all(torch.isfinite(tensor).all() for tensor in load_file(file).values())
