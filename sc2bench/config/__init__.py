@@ -1,22 +1,27 @@
 """Configurations: schemas, checks, and composing them from YAML and the command line."""
 
 from sc2bench.config.compose import compose, config_dir, config_files, from_resolved, load_suite
+from sc2bench.config.options import FeatureLossConfig, LossConfig, OptimizerConfig, ScheduleConfig, option
 from sc2bench.config.schemas import (
     CurveConfig,
     EvaluationConfig,
     MethodConfig,
     RunConfig,
-    StageConfig,
     SuiteConfig,
     TaskConfig,
     TeacherConfig,
 )
+from sc2bench.config.stages import StageConfig
 
 __all__ = [
     "CurveConfig",
     "EvaluationConfig",
+    "FeatureLossConfig",
+    "LossConfig",
     "MethodConfig",
+    "OptimizerConfig",
     "RunConfig",
+    "ScheduleConfig",
     "StageConfig",
     "SuiteConfig",
     "TaskConfig",
@@ -26,4 +31,5 @@ __all__ = [
     "config_files",
     "from_resolved",
     "load_suite",
+    "option",
 ]

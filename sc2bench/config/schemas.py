@@ -3,11 +3,14 @@
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import MISSING, Field, asdict, dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, field
 from enum import Enum
 from pathlib import PurePath
 from typing import Any
 
+from sc2bench.config.former import identity
+from sc2bench.config.options import changed
+from sc2bench.config.stages import FORMER, STAGES, StageConfig
 from sc2bench.core.registry import DATASETS
 
 
@@ -44,42 +47,6 @@ class TeacherConfig:
     weights: str = "packaged"
     library: str = ""
     backbone: str | None = None
-
-
-@dataclass
-class StageConfig:
-    """One stage of training.
-
-    `trainable` lists modules of the split model by path; everything else is frozen and in evaluation mode.
-    `losses` maps loss names to weights; `features` lists the stages of the teacher whose outputs are imitated.
-    """
-
-    epochs: int = 10
-    batch_size: int = 64
-    trainable: list[str] = field(default_factory=list)
-    losses: dict[str, float] = field(default_factory=dict)
-    features: list[str] = field(default_factory=list)
-    kd_alpha: float = 0.5
-    kd_temperature: float = 1.0
-    label_smoothing: float = 0.0
-    optimizer: str = "adam"
-    learning_rate: float = 1e-3
-    # The prior's own parameters want a larger step than the transforms; None: the same.
-    prior_learning_rate: float | None = None
-    momentum: float = 0.9
-    nesterov: bool = False
-    weight_decay: float = 0.0
-    schedule: str = "multi_step"
-    warmup: float = 0.2
-    milestones: list[int] = field(default_factory=list)
-    gamma: float = 0.1
-    augment: list[str] = field(default_factory=list)
-    # What the best epoch is chosen by on validation: the stage's own loss, or the task's main metric ("quality").
-    select: str = "loss"
-    # Limit the training set to a fixed part of it, which has its share of each class; None: all.
-    samples: int | None = None
-    # Batches whose gradients are averaged to one step of the optimizer.
-    accumulation_steps: int = 1
 
 
 @dataclass
@@ -164,7 +131,7 @@ class RunConfig(Settings):
 
     def resolved(self) -> dict[str, Any]:
         """The whole configuration as plain, JSON-ready values."""
-        return _plain(asdict(self))
+        return _resolved(asdict(self))
 
     def training_hash(self) -> str:
         """Names everything that the trained weights depend on, as 12 hexadecimal digits."""
@@ -188,7 +155,8 @@ def _digest(config: RunConfig, leave_out: Iterable[str]) -> str:
 
     In turn a default must never be changed: new behaviour is a new field, or a value in a YAML file.
     """
-    kept = {key: value for key, value in _changed(config).items() if key not in leave_out}
+    stages = {name: identity(stage) for name, stage in config.stages.items()}
+    kept = changed(config, leave_out=(*leave_out, *stages)) | stages
     kept.get("task", {}).pop("root", None)
     # What "auto" comes to on a machine is a part of the surroundings; single precision is the usual.
     if config.mixed_precision == "no":
@@ -212,17 +180,15 @@ def _in_random_order(dataset: str) -> bool:
     return dataset in DATASETS and getattr(DATASETS[dataset], "in_random_order", False)
 
 
-def _changed(value: Any) -> Any:
-    """A dataclass as a dictionary of the fields that differ from their defaults; anything else as it is."""
-    if not is_dataclass(value) or isinstance(value, type):
-        return value
-    kept = {f.name: getattr(value, f.name) for f in fields(value)}
-    return {f.name: _changed(kept[f.name]) for f in fields(value) if kept[f.name] != _default(f)}
-
-
-def _default(of: "Field[Any]") -> Any:
-    """What a field is unless it is set; for one that must be set, what no value equals."""
-    return of.default if of.default_factory is MISSING else of.default_factory()
+def _resolved(config: dict[str, Any]) -> dict[str, Any]:
+    """A whole configuration as plain values, without former options where a stage has none."""
+    for name in STAGES:
+        if config[name] is not None and not config[name][FORMER]:
+            del config[name][FORMER]
+    parts = [*([] if config["source"] is None else [config["source"]]), *config["members"]]
+    for part in parts:
+        _resolved(part)
+    return _plain(config)
 
 
 def _plain(value: Any) -> Any:

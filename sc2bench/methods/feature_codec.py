@@ -227,7 +227,7 @@ class FeatureCodec(SplitModel):
         """The teacher's prediction from features as they are: codecs have no gradient."""
         cut_off, early = self.device.head.outputs(self.device.preprocess(images), features)
         prediction, late = self.server(cut_off, self.device.preprocess.frame(images), features)
-        return {"prediction": prediction, "features": early | late}
+        return Outputs(prediction, early | late)
 
     @property
     def session(self) -> SessionHeader:
