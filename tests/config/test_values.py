@@ -10,7 +10,6 @@ import pytest
 from sc2bench.config import (
     CurveConfig,
     EvaluationConfig,
-    StageConfig,
     SuiteConfig,
     TaskConfig,
     TeacherConfig,
@@ -20,8 +19,9 @@ from sc2bench.config import (
 )
 from sc2bench.config.fields import type_at
 from sc2bench.config.schemas import Settings
+from sc2bench.config.stages import StageSettings
 from sc2bench.core.errors import ConfigError
-from sc2bench.core.registry import METHODS
+from sc2bench.core.registry import LOSSES, METHODS, OPTIMIZERS, SCHEDULES
 from sc2bench.runs.suite import Suite
 
 WRONG = {
@@ -43,6 +43,16 @@ JSON = {
 
 # Other tests of the same process load plugins.
 SHIPPED = [name for name in METHODS.names() if METHODS[name].__module__.startswith("sc2bench.")]
+# What the stage of every test here has.
+OWNERS = [
+    ("losses.task", LOSSES, "task"),
+    ("losses.kd", LOSSES, "kd"),
+    ("losses.feature_sse", LOSSES, "feature_sse"),
+    ("optimizer", OPTIMIZERS, "sgd"),
+    ("schedule", SCHEDULES, "multi_step"),
+]
+HAS = ["stage1.losses.task=1", "stage1.losses.kd=1", "stage1.losses.feature_sse=1", "stage1.optimizer=sgd"]
+HAS += ["stage1.schedule=multi_step"]
 
 
 def kinds(schema: type, prefix: str) -> Iterator[tuple[str, Any]]:
@@ -53,9 +63,12 @@ def kinds(schema: type, prefix: str) -> Iterator[tuple[str, Any]]:
 
 
 def all_fields() -> list[tuple[str, str, Any]]:
-    groups = {"": Settings, "task": TaskConfig, "teacher": TeacherConfig, "stage1": StageConfig}
+    groups = {"": Settings, "task": TaskConfig, "teacher": TeacherConfig, "stage1": StageSettings}
     groups["evaluation"] = EvaluationConfig
     found = [("end_to_end", *pair) for prefix, schema in groups.items() for pair in kinds(schema, prefix)]
+    for key, registry, name in OWNERS:
+        found += [("end_to_end", *pair) for pair in kinds(registry[name].config_class, f"stage1.{key}")]
+    found += [("end_to_end", f"stage1.losses{place}", kind) for place, kind in (("", dict), (".rate", float))]
     return found + [(name, *pair) for name in SHIPPED for pair in kinds(METHODS[name].config_class, "method")]
 
 
@@ -72,7 +85,7 @@ def test_values_of_wrong_types_name_the_full_key():
     tried = 0
     for method, key, kind in all_fields():
         rate = [] if method == "teacher" else ["rate=1"]
-        base = ["recipe=none", f"method={method}", *rate, "stage1.trainable=[device]", "stage1.losses={task: 1}"]
+        base = ["recipe=none", f"method={method}", *rate, "stage1.trainable=[device]", *HAS]
         for text in wrong_texts(kind):
             with pytest.raises(ConfigError) as error:
                 compose([*base, f"{key}={text}"])
@@ -83,7 +96,7 @@ def test_values_of_wrong_types_name_the_full_key():
 
 
 def test_values_of_wrong_types_in_stored_configurations_name_the_full_key():
-    stored = compose(["method=end_to_end"]).resolved()
+    stored = compose(["method=end_to_end", *HAS]).resolved()
     for method, key, kind in all_fields():
         if method != "end_to_end":
             continue
@@ -133,9 +146,9 @@ def test_values_of_wrong_types_in_suites_name_the_place(tmp_path):
     ("override", "message"),
     [
         ("stage1.prior_learning_rate=0", "stage1.prior_learning_rate: 0.0 must be above 0"),
-        ("stage1.warmup=1.5", r"stage1.warmup: 1.5 is not in 0 ... 1"),
-        ("stage1.weight_decay=-1", "stage1.weight_decay: -1.0 is below"),
-        ("stage1.label_smoothing=2", r"stage1.label_smoothing: 2.0 is not in"),
+        ("stage1.schedule.warmup=1.5", r"stage1.schedule.warmup: 1.5 is not in 0 ... 1"),
+        ("stage1.optimizer.weight_decay=-1", "stage1.optimizer.weight_decay: -1.0 is below"),
+        ("stage2.losses.kd.label_smoothing=2", r"stage2.losses.kd.label_smoothing: 2.0 is not in"),
         ("method=neural_input_codec", "rate: method 'neural_input_codec' needs one"),
         ("stage3.epochs=2", "stage3: the experiment has no such stage"),
         ("output=", "output: '' is no path of a folder"),
@@ -159,9 +172,18 @@ def test_other_wrong_values(override, message):
     ("overrides", "message"),
     [
         (["method=teacher", "rate=3"], "rate: method 'teacher' has no rate knob"),
-        (["stage1.kd_alpha=0.9"], r"stage1.kd_alpha: none of the losses .* looks at it; it belongs to kd"),
-        (["stage1.milestones=[1]"], "stage1.milestones: schedule 'one_cycle' has none; it belongs to multi_step"),
-        (["stage1.momentum=0.5"], "stage1.momentum: optimizer 'adam' has none; it belongs to sgd"),
+        (
+            ["stage1.losses.kd.alpha=0.9"],
+            r"stage1.losses.kd.weight: no value is given, and without one there is no such loss",
+        ),
+        (
+            ["stage1.schedule.milestones=[1]"],
+            "unknown option of schedule 'one_cycle'; known: name, warmup",
+        ),
+        (
+            ["stage1.optimizer.momentum=0.5"],
+            "unknown option of optimizer 'adam'; known: name, weight_decay",
+        ),
         (["task.resize=64", "task.crop=32"], "task.resize: data set 'fashion_mnist' has sizes of its own"),
         (["evaluation.coco_backend=faster_coco_eval"], "has no mean average precision"),
         (
@@ -176,7 +198,7 @@ def test_settings_without_effect_are_refused(overrides, message):
 
 
 def test_settings_to_their_defaults_are_never_in_the_way():
-    compose(["stage1.milestones=[]", "stage1.momentum=0.9", "task.resize=null", "stage2.epochs=1", "stage2=null"])
+    compose(["stage1.optimizer.weight_decay=0", "task.resize=null", "stage2.epochs=1", "stage2=null"])
     assert compose(["method=teacher", "rate=null"]).rate is None
 
 
@@ -193,7 +215,7 @@ def test_a_method_that_learns_needs_a_recipe_for_the_task(tmp_path):
         with pytest.raises(ConfigError, match="would measure random weights of"):
             compose(without)
     own = compose([*bare, "stage1.trainable=[device, server]", "stage1.losses={task:1.0,rate:${rate}}"])
-    assert own.stages["stage1"].losses == {"task": 1.0, "rate": own.rate}
+    assert {name: loss.weight for name, loss in own.stages["stage1"].losses.items()} == {"task": 1.0, "rate": own.rate}
     # Those that learn nothing need none.
     for method in ("teacher", "input_codec", "feature_codec", "neural_input_codec"):
         compose(["task=coco2017", f"method={method}", *(["rate=1"] if method != "teacher" else [])])
@@ -214,9 +236,10 @@ def test_a_method_that_learns_needs_a_recipe_for_the_task(tmp_path):
 )
 def test_milestones_move_with_the_epochs(epochs, expected):
     base = ["task=ilsvrc2012", "method=channel_reduction", f"stage1.epochs={epochs}"]
-    assert compose(base).stages["stage1"].milestones == expected
-    with pytest.raises(ConfigError, match=r"stage1.milestones: \[99\] must lie between 1 and epochs"):
-        compose([*base, "stage1.milestones=[99]"])
+    assert compose(base).stages["stage1"].schedule.milestones == expected
+    for given in ("stage1.schedule.milestones=[99]", "stage1.schedule={milestones: [99]}"):
+        with pytest.raises(ConfigError, match=r"stage1.schedule.milestones: \[99\] must lie between 1 and epochs"):
+            compose([*base, given])
 
 
 def test_suites_shrink_from_the_command_line(tmp_path):
@@ -226,7 +249,7 @@ def test_suites_shrink_from_the_command_line(tmp_path):
         "- {label: JPEG, overrides: [method=input_codec], rates: [10]}\n"
         "- {label: T, overrides: [method=teacher]}\n"
         "- {label: Own, overrides: [task=ilsvrc2012, method=channel_reduction, stage1.epochs=10, "
-        "'stage1.milestones=[4]']}\n"
+        "'stage1.schedule.milestones=[4]']}\n"
         "- {label: S, overrides: [task=scenes_detection, method=entropic_student], rates: [0.1]}\n"
     )
     small = ["stage1.samples=256", "stage1.epochs=1", "stage2.epochs=1", "rate=2"]
@@ -234,7 +257,7 @@ def test_suites_shrink_from_the_command_line(tmp_path):
     assert runs["JPEG"].stages == runs["T"].stages == {}
     assert runs["T"].rate is None
     own = runs["Own"].stages["stage1"]
-    assert (own.epochs, own.samples, own.milestones) == (1, 256, [])
+    assert (own.epochs, own.samples, own.schedule.milestones) == (1, 256, [])
     assert list(runs["Own"].stages) == ["stage1"]
     source = runs["S"].source
     assert source is not None
@@ -242,10 +265,16 @@ def test_suites_shrink_from_the_command_line(tmp_path):
     assert source.stages["stage1"].samples == 256
     for override, message in (
         ("stage3.epochs=1", "stage3.epochs: no experiment of suite 's' takes it: there is no stage3"),
-        ("stage1.momentum=0.5", "stage1.momentum: no experiment of suite 's' takes it"),
+        ("stage1.optimizer.momentum=0.5", "stage1.optimizer.momentum: no experiment of suite 's' takes it"),
+        ("stage1.losses.kd.alpha=0.5", "stage1.losses.kd.alpha: no experiment of suite 's' takes it"),
         ("stage1.epocs=1", "unknown key 'stage1.epocs'"),
     ):
         with pytest.raises(ConfigError, match=message):
             Suite.load(str(path), [override])
-    with pytest.raises(ConfigError, match=r"curve 'Own': stage1\.milestones"):
-        Suite.load(str(path), ["stage1.epochs=1", "stage1.milestones=[4]"])
+    with pytest.raises(ConfigError, match=r"curve 'Own': stage1\.schedule\.milestones"):
+        Suite.load(str(path), ["stage1.epochs=1", "stage1.schedule.milestones=[4]"])
+    # Passed over where another optimizer is chosen, and by stages without the loss.
+    shared = ["stage2.losses.kd.alpha=0.25", "stage1.optimizer=sgd", "stage1.optimizer.momentum=0.5"]
+    student = Suite.load(str(path), shared).runs["S"][0].config.source
+    assert student is not None
+    assert (student.stages["stage2"].losses["kd"].alpha, student.stages["stage1"].optimizer.momentum) == (0.25, 0.5)

@@ -67,9 +67,9 @@ class TestEveryMethod:
         model = make(name)
         with torch.no_grad():
             outputs = model(images, features=["layer1", "layer3"])
-        assert set(outputs["features"]) == {"layer1", "layer3"}
+        assert set(outputs.features) == {"layer1", "layer3"}
         if name not in ("input_codec", "feature_codec"):  # which decode something else than they get
-            assert torch.allclose(outputs["prediction"], model.decode(model.encode(images)), atol=1e-4)
+            assert torch.allclose(outputs.prediction, model.decode(model.encode(images)), atol=1e-4)
 
     def test_other_weights_are_another_session(self, name):
         model = make(name)

@@ -9,16 +9,17 @@ import torch
 from safetensors.torch import load_file
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from sc2bench.config import StageConfig, compose
+from sc2bench.config import compose
+from sc2bench.config.stages import typed_stage
 from sc2bench.core.errors import CheckpointError, ConfigError, TrainingError
 from sc2bench.core.registry import LOSSES
 from sc2bench.core.state import unique_state
-from sc2bench.methods import build_model
+from sc2bench.methods import Outputs, build_model
 from sc2bench.runs.run import FINAL_WEIGHTS, Experiment, run_all
 from sc2bench.tasks.image_classification import ImageClassification
 from sc2bench.teachers import load_teacher
+from sc2bench.training import LossContext, Step
 from sc2bench.training.checkpoint import PROGRESS
-from sc2bench.training.losses import Step
 from sc2bench.training.stage import build_stage
 from tests.conftest import TINY_STUDENT
 
@@ -96,7 +97,7 @@ def test_loss_that_is_not_finite_stops_with_a_sentence(tiny):
     [
         ("stage2.trainable=[server.decoderr]", r"no module 'server.decoderr'; did you mean 'server.decoder'\?"),
         ("stage2.trainable=[]", "stage2.trainable: empty"),
-        ("stage2.features=[layer9]", r"stage2.features: no stage 'layer9'; did you mean 'layer3'\?|'layer1'|'layer2'"),
+        ("stage2.features=[layer9]", r"stage2.features: no layer 'layer9'; did you mean 'layer3'\?|'layer1'|'layer2'"),
         ("stage2.features=[conv1]", "'conv1' is not computed by this method"),
         ("stage2.batch_size=10000", r"exceeds the 550 training samples"),
         ("stage2.trainable=[device.preprocess]", "have no parameters"),
@@ -141,22 +142,23 @@ def test_checkpoints_of_another_configuration_and_damaged_ones_are_refused(tiny)
 
 
 @pytest.mark.parametrize(
-    ("config", "expected"),
+    ("schedule", "expected"),
     [
-        (StageConfig(schedule="constant"), [1, 1, 1]),
-        (StageConfig(schedule="multi_step", epochs=10, milestones=[5, 8]), [1, 0.1, 0.01]),
-        (StageConfig(schedule="cosine"), [1, 0.5, (1 + 2**-0.5 * -1) / 2]),
-        (StageConfig(schedule="one_cycle", warmup=0.5), [0.01, 1, 0.5]),
-        (StageConfig(schedule="polynomial"), [1, 0.5**0.9, 0.25**0.9]),
+        ("constant", [1, 1, 1]),
+        ({"name": "multi_step", "milestones": [5, 8]}, [1, 0.1, 0.01]),
+        ("cosine", [1, 0.5, (1 + 2**-0.5 * -1) / 2]),
+        ({"name": "one_cycle", "warmup": 0.5}, [0.01, 1, 0.5]),
+        ("polynomial", [1, 0.5**0.9, 0.25**0.9]),
     ],
 )
-def test_schedules(config, expected, test_images, tiny):
-    stage_config = StageConfig(**{**vars(config), "trainable": ["server.teacher"], "losses": {"task": 1.0}})
+def test_schedules(schedule, expected, test_images, tiny):
+    fields = {"trainable": ["server.teacher"], "losses": {"task": 1.0}, "schedule": schedule, "epochs": 10}
+    stage_config = typed_stage(fields, "stage1")
     run = compose([*tiny, "method=teacher"])
     teacher = load_teacher(run.teacher)
     model = build_model(run, teacher, (1, 28, 28))
     stage = build_stage("stage1", stage_config, model, teacher, test_images, 0, 0)
-    at = [0, 0.5, 0.8 if config.schedule == "multi_step" else 0.75]
+    at = [0, 0.5, 0.8 if stage_config.schedule.name == "multi_step" else 0.75]
     assert [stage.learning_rate_factor(progress) for progress in at] == pytest.approx(expected)
 
 
@@ -164,17 +166,14 @@ def test_losses_have_their_defined_values(test_images):
     task = ImageClassification(test_images)
     student = torch.tensor([[1.0, 2.0, 0.5]])
     teacher = torch.tensor([[0.5, 2.5, 0.0]])
-    outputs = {
-        "prediction": student,
-        "features": {"a": torch.tensor([[1.0, 2.0]]), "b": torch.tensor([[3.0]])},
-        "bits": torch.tensor([10.0]),
-    }
-    stage = StageConfig(features=["a", "b"], kd_alpha=0.25, kd_temperature=2.0)
+    own = {"a": torch.tensor([[1.0, 2.0]]), "b": torch.tensor([[3.0]])}
+    outputs = Outputs(student, own, torch.tensor([10.0]))
     features = {"a": torch.tensor([[2.0, 4.0]]), "b": torch.tensor([[1.0]])}
-    step = Step(outputs, teacher, features, torch.tensor([1]), stage, task)
-    value = {
-        name: LOSSES[name].function(step).item() for name in ("feature_sse", "feature_relative", "rate", "kd", "task")
-    }
+    step = Step(outputs, teacher, features, torch.tensor([1]), task, ["a", "b"])
+    names = dict.fromkeys(("feature_sse", "feature_relative", "rate", "task"), 1.0)
+    stage = typed_stage({"losses": names | {"kd": {"weight": 1, "alpha": 0.25, "temperature": 2.0}}}, "stage1")
+    context = LossContext(["a", "b"], 3, {}, dict)
+    value = {name: LOSSES[name](options, context)(step).item() for name, options in stage.losses.items()}
     assert value["feature_sse"] == pytest.approx(1 + 4 + 4)
     assert value["feature_relative"] == pytest.approx(100 * (5 / 20 + 4 / 1))
     assert value["rate"] == 10
