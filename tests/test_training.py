@@ -19,7 +19,7 @@ from sc2bench.tasks.image_classification import ImageClassification
 from sc2bench.teachers import load_teacher
 from sc2bench.training.checkpoint import PROGRESS
 from sc2bench.training.losses import Step
-from sc2bench.training.stage import build_stage
+from sc2bench.training.stage import Stage, build_stage
 from tests.conftest import TINY_STUDENT
 
 
@@ -158,6 +158,19 @@ def test_schedules(config, expected, test_images, tiny):
     stage = build_stage("stage1", stage_config, model, teacher, test_images, 0, 0)
     at = [0, 0.5, 0.8 if config.schedule == "multi_step" else 0.75]
     assert [stage.learning_rate_factor(progress) for progress in at] == pytest.approx(expected)
+
+
+def test_milestones_count_from_the_first_step_of_their_epoch():
+    wrong = []
+    for epochs in range(2, 120):
+        for milestone in range(1, epochs):
+            config = StageConfig(schedule="multi_step", epochs=epochs, milestones=[milestone])
+            stage = Stage("stage1", config, None, None, [], [], None)
+            # As the loop gives them: the last of 5,000 steps of the epoch before, and the first of the milestone's.
+            shares = ((milestone - 1 + 4999 / 5000) / epochs, milestone / epochs)
+            if [stage.learning_rate_factor(share) for share in shares] != [1, 0.1]:
+                wrong.append((epochs, milestone))
+    assert not wrong
 
 
 def test_losses_have_their_defined_values(test_images):
