@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from sc2bench import registry
+from sc2bench.chain import base as chain_base
 from sc2bench.config import compose
 from sc2bench.errors import ConfigError
 from sc2bench.identity import surroundings_of_point
@@ -84,6 +85,25 @@ def test_names_belong_to_the_plugins_whose_code_registers_them(tmp_path, monkeyp
     assert [plugin.name for plugin in plugins_of(["two"])] == [str(paths[1])]
     assert [plugin.name for plugin in plugins_of(["of_helper", "jpeg"])] == [str(path) for path in paths]
     assert plugins_of(["cross_entropy"]) == []
+
+
+def test_a_plugin_that_registers_a_chain_counts_for_the_models_of_libraries(tmp_path, monkeypatch):
+    monkeypatch.setattr(chain_base, "_CONVERTERS", dict(chain_base._CONVERTERS))
+    code = (
+        "from torchvision.models import GoogLeNet\nfrom sc2bench.chain import register_chain\n"
+        "@register_chain(GoogLeNet)\ndef stages(model):\n    return model.named_children()\n"
+    )
+    plugin = written(tmp_path / "chain_own.py", code + "1 / 0\n")
+    for _ in range(2):
+        with pytest.raises(ConfigError, match=r"ZeroDivisionError: .*chain_own.py, line 6\)"):
+            load_plugins([str(plugin)])
+    plugin.write_text(code)
+    load_plugins([str(plugin)])
+    (known,) = loaded_plugins()
+    base = ["task=fashion_mnist", "method=teacher"]
+    library = ["teacher.library=torchvision", "teacher.name=googlenet", "teacher.weights=random"]
+    assert surroundings_of_point(compose([*base, *library])) == {"plugins.chain_own.py": known.content}
+    assert surroundings_of_point(compose(base)) == {}
 
 
 def test_a_failure_is_told_alike_again_where_a_helper_registers(tmp_path):
