@@ -100,6 +100,7 @@ def test_loss_that_is_not_finite_stops_with_a_sentence(tiny):
         ("stage2.features=[conv1]", "'conv1' is not computed by this method"),
         ("stage2.batch_size=10000", r"exceeds the 550 training samples"),
         ("stage2.trainable=[device.preprocess]", "have no parameters"),
+        ("stage2.prior_learning_rate=0.5", r"stage2.prior_learning_rate: no prior is among \['server.decoder'"),
     ],
 )
 def test_mistakes_in_the_last_stage_show_before_the_first_epoch(tiny, tmp_path, override, message):
