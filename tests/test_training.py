@@ -161,6 +161,21 @@ def test_schedules(config, expected, test_images, tiny):
     assert [stage.learning_rate_factor(progress) for progress in at] == pytest.approx(expected)
 
 
+@pytest.mark.slow
+def test_how_a_model_is_measured_changes_nothing_that_it_learns(tiny, tmp_path):
+    stage = ["stage1.epochs=1", "stage1.batch_size=20", "stage1.losses={feature_relative:1.0,rate:0.3}", "stage2=null"]
+    common = [*tiny, *TINY_STUDENT[:-2], *stage, "evaluation.samples=10", "evaluation.latency_repeats=0"]
+    runs = [
+        train_here(
+            [*common, f"evaluation.batch_size={size}", f"evaluation.batch_pixels={pixels}", f"checkpoints={path}"]
+        )
+        for size, pixels, path in ((250, 1 << 24, tmp_path / "a"), (7, 28 * 28 * 3, tmp_path / "b"))
+    ]
+    assert runs[0].config.training_hash() == runs[1].config.training_hash()
+    losses = [json.loads((run.checkpoint_folder / "history.json").read_text())[0]["validation_loss"] for run in runs]
+    assert losses[0] == losses[1]
+
+
 def test_milestones_count_from_the_first_step_of_their_epoch():
     wrong = []
     for epochs in range(2, 120):
