@@ -46,9 +46,11 @@ def test_content_is_that_of_all_own_code_in_any_order(tmp_path):
     written(tmp_path / "shared_own" / "__init__.py", "")
     deep = written(tmp_path / "shared_own" / "deep.py", "")
     late = written(tmp_path / "late_own.py", "this is no Python")
+    called = [written(tmp_path / f"{name}_own.py", "") for name in ("called", "built")]
     installed = written(tmp_path / "venv" / "site-packages" / "installed_own.py", "")
     sys.path.insert(0, str(installed.parent))
     code = "import installed_own\nfrom shared_own import inner\ndef later():\n    import late_own\n"
+    code += "import importlib\nimportlib.import_module('called_own')\n__import__('built_own')\n"
     first = written(tmp_path / "first.py", code)
     second = written(tmp_path / "second.py", code)
     try:
@@ -56,7 +58,7 @@ def test_content_is_that_of_all_own_code_in_any_order(tmp_path):
         import_file(first, "first.py")
         # All that it imports is in the process by now; what is imported later never is.
         assert import_file(second, "second.py").content == alone.content
-        for path in (helper, deep, late):
+        for path in (helper, deep, late, *called):
             before = path.read_text()
             path.write_text(before + "# other\n")
             assert import_file(second, "second.py").content != alone.content, path
