@@ -1,5 +1,6 @@
 """The chain itself, cutting it, and the families of models that can be seen as one."""
 
+import sys
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable
 from importlib import import_module
@@ -63,6 +64,17 @@ def as_chain(model: nn.Module) -> Chain:
     raise ConfigError(f"no chain is known for {type(model).__name__} (known: {known}); add one with register_chain")
 
 
+def chain_modules() -> set[str]:
+    """The names of the modules that families with a chain are of, and of those whose functions list their stages."""
+    return {module.__module__ for pair in _CONVERTERS.items() for module in pair}
+
+
+def _is_of_loaded(converter: Converter) -> bool:
+    """Whether a function's module is loaded; one whose import failed is tried again."""
+    module = sys.modules.get(converter.__module__)
+    return module is not None and vars(module) is getattr(converter, "__globals__", vars(module))
+
+
 def cut(chain: Chain, after: str) -> tuple[Chain, Chain]:
     """Cuts a chain into (head, tail) behind the stage `after`; both share the chain's modules.
 
@@ -81,9 +93,20 @@ def register_chain(family: type[nn.Module]) -> Callable[[Converter], Converter]:
     """Returns a decorator for a function that lists the stages of a model of `family`.
 
     Subclasses of the family are converted too, unless they have a forward of their own.
+
+    Raises:
+        ConfigError: the family has a chain.
     """
+    library = _LIBRARIES.get(family.__module__.partition(".")[0])
+    # What is imported later must find no family taken.
+    if library is not None:
+        import_module(library)
 
     def decorate(converter: Converter) -> Converter:
+        if family in _CONVERTERS and _is_of_loaded(_CONVERTERS[family]):
+            raise ConfigError(
+                f"the chain of {family.__name__} is registered twice; register that of a subclass of your own"
+            )
         _CONVERTERS[family] = converter
         return converter
 

@@ -14,6 +14,8 @@ _LOSS_OPTIONS = {
 }
 _SCHEDULE_OPTIONS = {"warmup": "one_cycle", "milestones": "multi_step", "gamma": "multi_step"}
 _OPTIMIZER_OPTIONS = {"momentum": "sgd", "nesterov": "sgd"}
+# The task whose loss is that of its detectors.
+_BOXES = "object_detection"
 _WITHOUT_BOXES = ("image_classification", "semantic_segmentation")
 
 
@@ -30,6 +32,9 @@ def ignored(config: RunConfig, key: str) -> str | None:
     group, _, name = key.partition(".")
     if key == "rate":
         return None if config.rate is None or has_rate(config) else _RATE.format(config.method.name, config.rate)
+    if group in config.stages and name == "label_smoothing" and config.task.name == _BOXES:
+        smoothing = config.stages[group].label_smoothing
+        return f"the loss of task '{_BOXES}' smooths no labels; leave it out" if smoothing else None
     if group in config.stages:
         return _ignored_by_stage(config.stages[group], name)
     if group.startswith("stage") and name:

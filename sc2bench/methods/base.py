@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from sc2bench.config import MethodConfig, RunConfig
-from sc2bench.core.errors import InputError, Sc2benchError
+from sc2bench.core.errors import ConfigError, InputError, Sc2benchError
 from sc2bench.core.registry import METHODS
 from sc2bench.core.state import load_state, unique_state
 from sc2bench.entropy import LatentDecoder
@@ -304,8 +304,24 @@ def half_of(weights: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def build_model(config: RunConfig, teacher: Teacher, image_shape: ImageShape) -> SplitModel:
-    """Builds the split model that a configuration names."""
-    model: SplitModel = METHODS[config.method.name].from_config(config, teacher, image_shape)
+    """Builds the split model that a configuration names.
+
+    Raises:
+        ConfigError: as the method does, or of experiments to build on that the method takes nothing of.
+    """
+    method: type[SplitModel] = METHODS[config.method.name]
+    if config.members and method.take_part is SplitModel.take_part:
+        raise ConfigError(
+            f"members: method '{config.method.name}' joins no experiments; leave them out, choose method=multi_task, "
+            "or name the one whose device half is taken over as source"
+        )
+    model: SplitModel = method.from_config(config, teacher, image_shape)
+    takes_device = config.source is not None and method.take_part is SplitModel.take_part
+    if takes_device and next(model.device.parameters(), None) is None:
+        raise ConfigError(
+            f"source: the device half of method '{config.method.name}' learns nothing that could be taken over; leave "
+            "it out"
+        )
     evaluation = config.evaluation
     model.checksum, model.numbered = evaluation.checksum, evaluation.numbered
     model.limits = Limits(evaluation.packet_pixels or Limits.packet_pixels, evaluation.batch_pixels)

@@ -79,9 +79,11 @@ class MultiTask(LatentModel):
         """Builds the members and joins them.
 
         Raises:
-            ConfigError: fewer than two members, two of one task, or one that sends no latents.
+            ConfigError: fewer than two members, two of one task, one that sends no latents, or a source beside them.
             DataError: a member's data set, which says how many classes its teacher has, is missing.
         """
+        if config.source is not None:
+            raise ConfigError("source: 'multi_task' takes the device half of its members; name the source in each")
         names = [member.task.name for member in config.members]
         if len(set(names)) < 2 or len(set(names)) < len(names):
             raise ConfigError(f"members: {names} are no tasks to share an encoder; list students of different tasks")

@@ -14,11 +14,12 @@ from typing import Any
 
 import torch
 
+from sc2bench.chain import chain_modules
 from sc2bench.config import RunConfig
 from sc2bench.core.digests import of_file, read_object
 from sc2bench.core.errors import CheckpointError, ConfigError
 from sc2bench.core.files import is_there
-from sc2bench.core.registry import plugins_of
+from sc2bench.core.registry import loaded_plugins, plugins_of
 from sc2bench.data import fingerprint_of
 from sc2bench.teachers.library import is_file
 
@@ -138,9 +139,17 @@ def _weights(config: RunConfig) -> Surroundings:
 
 
 def _plugins(config: RunConfig) -> Surroundings:
-    """The content of those plugins that register anything which the configuration names."""
+    """The content of those plugins that register anything which the configuration names, or chains of models.
+
+    No configuration names a chain: any model of a library may be of the family that it is for.
+    """
     contents: dict[str, list[str]] = {}
-    for plugin in plugins_of(_texts(config.resolved())):
+    used = plugins_of(_texts(config.resolved()))
+    if config.teacher.library:
+        chains = chain_modules()
+        known = {plugin.name for plugin in used}
+        used += [p for p in loaded_plugins() if p.name not in known and any(map(p.has, chains))]
+    for plugin in used:
         contents.setdefault(f"plugins.{Path(plugin.name).name}", []).append(plugin.content)
     # Files in different folders may have one name.
     return {name: "+".join(sorted(each)) for name, each in contents.items()}

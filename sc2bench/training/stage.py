@@ -18,6 +18,9 @@ from sc2bench.methods import SplitModel
 from sc2bench.teachers import Teacher
 from sc2bench.training.losses import Loss
 
+# Of an epoch, for rounding.
+_LESS_THAN_A_STEP = 1e-9
+
 
 @dataclass
 class Stage:
@@ -70,7 +73,9 @@ class Stage:
         if config.schedule == "polynomial":
             return (1 - progress) ** 0.9
         if config.schedule == "multi_step":
-            return config.gamma ** sum(progress * config.epochs >= milestone for milestone in config.milestones)
+            # The share of a whole number of epochs may have been rounded down.
+            passed = progress * config.epochs + _LESS_THAN_A_STEP
+            return config.gamma ** sum(passed >= milestone for milestone in config.milestones)
         return 1.0
 
 
@@ -153,9 +158,14 @@ def _parameter_groups(name: str, config: StageConfig, model: SplitModel) -> list
             "lr": config.prior_learning_rate or config.learning_rate,
         },
     ]
+    of_densities = groups[1]["params"]
     groups = [group for group in groups if group["params"]]
     if not groups:
         raise ConfigError(f"{name}.trainable: {config.trainable} have no parameters; name modules that learn")
+    if config.prior_learning_rate is not None and not of_densities:
+        raise ConfigError(
+            f"{name}.prior_learning_rate: no prior is among {config.trainable}, so it has no effect; leave it out"
+        )
     return groups
 
 

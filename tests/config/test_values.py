@@ -165,6 +165,10 @@ def test_other_wrong_values(override, message):
         (["task.resize=64", "task.crop=32"], "task.resize: data set 'fashion_mnist' has sizes of its own"),
         (["evaluation.coco_backend=faster_coco_eval"], "has no mean average precision"),
         (
+            ["task=scenes_detection", "stage2.label_smoothing=0.1"],
+            "stage2.label_smoothing: the loss of task 'object_detection' smooths no labels",
+        ),
+        (
             ["method=neural_input_codec", "rate=1", "method.weights=x.pt"],
             "method.weights: layout 'small' is trained here",
         ),

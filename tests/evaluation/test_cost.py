@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import nn
+from torchvision.ops import DeformConv2d
 
 from sc2bench.evaluation import measure_cost
 from sc2bench.evaluation.cost import count_macs, peak_bytes, weight_bits
@@ -30,6 +31,42 @@ def test_costs_are_counted_by_half():
 def test_macs_follow_the_stated_convention():
     layer = nn.Conv2d(3, 8, 3, padding=1)
     assert count_macs(lambda: layer(torch.zeros(2, 3, 10, 10))) == 2 * 10 * 10 * 8 * 3 * 9
+
+
+TOKENS = torch.zeros(2, 16, 8)
+# Queries, keys, values and the projection behind them; scores, and what they weigh.
+ATTENTION = 2 * (16 * 8 * 8 * 4 + 2 * 16 * 16 * 8)
+
+
+class SelfAttention(nn.MultiheadAttention):
+    def forward(self, tokens):
+        return super().forward(tokens, tokens, tokens, need_weights=False)[0]
+
+
+@pytest.mark.parametrize(
+    ("layer", "inputs", "macs"),
+    [
+        (SelfAttention(8, 2, batch_first=True), (TOKENS,), ATTENTION),
+        (nn.TransformerEncoderLayer(8, 2, 32, batch_first=True), (TOKENS,), ATTENTION + 2 * 16 * 8 * 32 * 2),
+        (nn.LSTM(8, 16, num_layers=2, bidirectional=True), (TOKENS,), 32 * 2 * 64 * (8 + 16 + 32 + 16)),
+        (nn.GRU(8, 16), (TOKENS,), 32 * 48 * (8 + 16)),
+        (nn.RNN(8, 16), (TOKENS,), 32 * 16 * (8 + 16)),
+        (nn.Bilinear(3, 4, 5), (torch.zeros(2, 3), torch.zeros(2, 4)), 2 * 5 * (3 * 4 + 4)),
+        (DeformConv2d(4, 6, 3, groups=2), (torch.zeros(2, 4, 5, 7), torch.zeros(2, 18, 3, 5)), 2 * 15 * 6 * 2 * 9),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, nn.Module) else "",
+)
+@torch.inference_mode()
+def test_macs_of_fused_operators_are_those_of_their_products(layer, inputs, macs):
+    layer = layer.eval().requires_grad_(False)
+    assert count_macs(lambda: layer(*inputs)) == macs
+
+
+def test_macs_of_products_with_vectors():
+    matrix, vector = torch.zeros(5, 7), torch.zeros(7)
+    assert count_macs(lambda: matrix @ vector) == count_macs(lambda: nn.functional.linear(vector, matrix)) == 35
+    assert count_macs(lambda: torch.addmv(torch.zeros(5), matrix, vector)) == 35
+    assert count_macs(lambda: vector @ vector) == 7
 
 
 def test_bits_of_weights_go_by_their_types():

@@ -40,6 +40,22 @@ def test_every_method_is_tested():
     assert own - {"multi_task"} == set(VARIANTS)
 
 
+@pytest.mark.parametrize(
+    ("name", "override", "message"),
+    [
+        ("entropic_student", "members=[[rate=1]]", "members: method 'entropic_student' joins no experiments"),
+        ("input_codec", "members=[[rate=1]]", "members: method 'input_codec' joins no experiments"),
+        ("input_codec", "source=[rate=1]", "source: the device half of method 'input_codec' learns nothing"),
+        ("teacher", "source=[rate=1]", "source: the device half of method 'teacher' learns nothing"),
+        ("multi_task", "source=[rate=1]", "source: 'multi_task' takes the device half of its members"),
+    ],
+)
+def test_parts_that_a_method_takes_nothing_of_are_refused(name, override, message):
+    config = compose([f"method={name}", *VARIANTS.get(name, ["rate=1"]), override])
+    with pytest.raises(ConfigError, match=message):
+        build_model(config, fashion_resnet().eval(), SHAPE)
+
+
 @pytest.mark.parametrize("name", VARIANTS)
 class TestEveryMethod:
     def test_packets_alone_carry_the_prediction(self, name, test_images):

@@ -10,7 +10,7 @@ from sc2bench.report.budgets import budget_table, cost_budgets, joint_budget_tab
 from sc2bench.report.quantities import metric_quantity
 from sc2bench.report.rate_parts import rate_parts_table
 from sc2bench.report.table import Table
-from sc2bench.report.tables import points_table
+from sc2bench.report.tables import equal_quality_table, points_table
 from tests.report.test_report import records
 
 
@@ -60,6 +60,22 @@ def test_best_point_under_both_budgets():
     unknown["device_macs"] = None
     table = joint_budget_table(unknown, "top1", "device_macs", [50], cost_budgets(unknown, "device_macs"))
     assert table.frame[["Device MACs at most", "Curve"]].to_numpy().tolist() == [["any", "Student"]]
+
+
+def test_columns_and_rows_of_near_numbers_stay_apart():
+    frame = records()
+    anchor = frame.index[frame["curve"] == "WebP"]
+    frame.loc[anchor[1:3], "top1"] = [90.001, 90.004]
+    table = equal_quality_table(frame, "top1", "WebP").frame.set_index("Curve")
+    assert list(table.columns) == ["80.000 %", "90.001 %", "90.004 %", "92.000 %"]
+    assert table.loc["WebP"].tolist() == frame.loc[anchor, "bytes_mean"].tolist()
+    heads = list(budget_table(frame, "top1", [1e6, 1234567, 1234568.5]).frame)
+    assert heads == ["Curve", "1,000,000 bytes", "1,234,567 bytes", "1,234,568.5 bytes"]
+    # Milliseconds are fractions.
+    frame["device_ms_p50"] = frame["method"].eq("entropic_student").map({True: 0.35, False: 0.15})
+    table = joint_budget_table(frame, "top1", "device_ms_p50", [50], [0.2, 0.4])
+    assert table.frame.iloc[:, :3].to_numpy().tolist() == [["0.2", 50, "WebP"], ["0.4", 50, "Student"]]
+    assert "| 0.350 |" in table.to_markdown()
 
 
 def test_parts_of_the_rate_add_up():

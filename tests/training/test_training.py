@@ -19,7 +19,7 @@ from sc2bench.tasks.image_classification import ImageClassification
 from sc2bench.teachers import load_teacher
 from sc2bench.training.checkpoint import PROGRESS
 from sc2bench.training.losses import Step
-from sc2bench.training.stage import build_stage
+from sc2bench.training.stage import Stage, build_stage
 from tests.conftest import TINY_STUDENT
 
 
@@ -100,6 +100,7 @@ def test_loss_that_is_not_finite_stops_with_a_sentence(tiny):
         ("stage2.features=[conv1]", "'conv1' is not computed by this method"),
         ("stage2.batch_size=10000", r"exceeds the 550 training samples"),
         ("stage2.trainable=[device.preprocess]", "have no parameters"),
+        ("stage2.prior_learning_rate=0.5", r"stage2.prior_learning_rate: no prior is among \['server.decoder'"),
     ],
 )
 def test_mistakes_in_the_last_stage_show_before_the_first_epoch(tiny, tmp_path, override, message):
@@ -158,6 +159,34 @@ def test_schedules(config, expected, test_images, tiny):
     stage = build_stage("stage1", stage_config, model, teacher, test_images, 0, 0)
     at = [0, 0.5, 0.8 if config.schedule == "multi_step" else 0.75]
     assert [stage.learning_rate_factor(progress) for progress in at] == pytest.approx(expected)
+
+
+@pytest.mark.slow
+def test_how_a_model_is_measured_changes_nothing_that_it_learns(tiny, tmp_path):
+    stage = ["stage1.epochs=1", "stage1.batch_size=20", "stage1.losses={feature_relative:1.0,rate:0.3}", "stage2=null"]
+    common = [*tiny, *TINY_STUDENT[:-2], *stage, "evaluation.samples=10", "evaluation.latency_repeats=0"]
+    runs = [
+        train_here(
+            [*common, f"evaluation.batch_size={size}", f"evaluation.batch_pixels={pixels}", f"checkpoints={path}"]
+        )
+        for size, pixels, path in ((250, 1 << 24, tmp_path / "a"), (7, 28 * 28 * 3, tmp_path / "b"))
+    ]
+    assert runs[0].config.training_hash() == runs[1].config.training_hash()
+    losses = [json.loads((run.checkpoint_folder / "history.json").read_text())[0]["validation_loss"] for run in runs]
+    assert losses[0] == losses[1]
+
+
+def test_milestones_count_from_the_first_step_of_their_epoch():
+    wrong = []
+    for epochs in range(2, 120):
+        for milestone in range(1, epochs):
+            config = StageConfig(schedule="multi_step", epochs=epochs, milestones=[milestone])
+            stage = Stage("stage1", config, None, None, [], [], None)
+            # As the loop gives them: the last of 5,000 steps of the epoch before, and the first of the milestone's.
+            shares = ((milestone - 1 + 4999 / 5000) / epochs, milestone / epochs)
+            if [stage.learning_rate_factor(share) for share in shares] != [1, 0.1]:
+                wrong.append((epochs, milestone))
+    assert not wrong
 
 
 def test_losses_have_their_defined_values(test_images):
