@@ -32,6 +32,20 @@ def test_macs_follow_the_stated_convention():
     assert count_macs(lambda: layer(torch.zeros(2, 3, 10, 10))) == 2 * 10 * 10 * 8 * 3 * 9
 
 
+def test_attention_is_counted_whatever_operator_computes_it():
+    side, width, heads = 10, 16, 4
+    products = 2 * side * side * width
+    query = torch.zeros(1, heads, side, width // heads)
+    block = nn.MultiheadAttention(width, heads, batch_first=True).eval().requires_grad_(False)
+    tokens = torch.zeros(1, side, width)
+    for context in (torch.no_grad, torch.inference_mode):
+        with context():
+            assert count_macs(lambda: nn.functional.scaled_dot_product_attention(query, query, query)) == products
+            macs = count_macs(lambda: block(tokens, tokens, tokens, need_weights=False))
+        assert macs == 4 * side * width * width + products
+    assert torch.backends.mha.get_fastpath_enabled()
+
+
 def test_bits_of_weights_go_by_their_types():
     half = nn.Sequential(nn.Linear(10, 4).half(), nn.BatchNorm1d(4), nn.Linear(4, 2, bias=False).bfloat16())
     # Weight and bias; weight, bias, mean and variance, but not the count of batches; weight.

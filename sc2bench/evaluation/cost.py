@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
@@ -66,10 +67,22 @@ def _frozen(model: nn.Module) -> Iterator[None]:
 
 
 def count_macs(run: Callable[[], object]) -> int:
-    """Multiply-accumulates of the convolutions and matrix products in one call of `run`."""
-    with FlopCounterMode(display=False) as counter:
+    """Multiply-accumulates of convolutions and matrix products, those of attention included, in one call of `run`."""
+    with _plain_attention(), FlopCounterMode(display=False) as counter:
         run()
     return counter.get_total_flops() // 2
+
+
+@contextmanager
+def _plain_attention() -> Iterator[None]:
+    """Lets attention be the matrix products that it is: of its fused operators the flop counter knows only some."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
 
 
 def weight_bits(half: nn.Module) -> int:
