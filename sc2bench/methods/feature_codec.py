@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from sc2bench.chain import Chain, cut
-from sc2bench.codecs.base import ImageCodec
+from sc2bench.codecs.base import ImageCodec, has_quality
 from sc2bench.config import MethodConfig, RunConfig
 from sc2bench.entropy import Shape, require_codable
 from sc2bench.errors import ConfigError, nearest
@@ -45,6 +45,10 @@ class FeatureCodecConfig(MethodConfig):
     after: str = "layer1"
     ranges: str = "sample"
     options: dict[str, str] = field(default_factory=dict)
+
+    def has_rate(self) -> bool:
+        """Whether the codec has a quality."""
+        return has_quality(self.codec)
 
 
 class Tiling:
@@ -202,7 +206,7 @@ class FeatureCodec(SplitModel):
     """The teacher, cut in two, with an image codec between the parts; nothing learns."""
 
     config_class = FeatureCodecConfig
-    rate_knob = "quality"
+    rate_knob: str | None = "quality"
 
     device: FeatureCodecDevice
     server: FeatureCodecServer
@@ -221,7 +225,10 @@ class FeatureCodec(SplitModel):
         tilings = Tilings(ShapeOf(teacher.preprocess, stages), options.ranges == "channel")
         device = FeatureCodecDevice(teacher.preprocess, stages, codec, tilings)
         server = FeatureCodecServer(codec, tilings, tail, head, options.after, teacher.preprocess.sizing)
-        return cls(device, server, image_shape, shape)
+        model = cls(device, server, image_shape, shape)
+        if codec.quality_range is None:
+            model.rate_knob = None
+        return model
 
     def forward(self, images: Images, targets: Any = None, features: Collection[str] = ()) -> Outputs:
         """The teacher's prediction from features as they are: codecs have no gradient."""
