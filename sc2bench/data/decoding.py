@@ -172,7 +172,7 @@ def _raw_mode(image: Image.Image) -> Any:
     return mode if isinstance(mode, str) else image.mode
 
 
-def _greatest(image: Image.Image) -> int:
+def _greatest(image: Any) -> int:
     """The greatest value of a portable map; Pillow leaves samples as they are where it reads them raw."""
     decoder, *_, options = image.tile[0]
     return int(options[1]) if decoder != "raw" and isinstance(options, tuple) else _UNSCALED[0]
