@@ -136,7 +136,7 @@ LATER: dict[str, Kind] = {
     "quality_interval": GROUP.or_null,
     # Of the split that was measured; see `ImageSet.fingerprint`.
     "data_fingerprint": FINGERPRINT.or_null,
-    # What the point depends on beyond its configuration, where that is not as usual; see `sc2bench.identity`.
+    # What the point depends on beyond its configuration, where that is not as usual; see `sc2bench.runs.identity`.
     "surroundings": GROUP.or_null,
     # As `environment`, of the training; null without one, or if it is older than this field.
     "training_environment": GROUP.or_null,

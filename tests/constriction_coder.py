@@ -3,7 +3,7 @@
 import numpy as np
 from constriction import stream
 
-from sc2bench.coding import IntegerTables
+from sc2bench.wire.coding import IntegerTables
 
 _STATE_BITS = 64
 

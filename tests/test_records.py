@@ -2,15 +2,13 @@ import json
 import math
 from collections.abc import Iterator
 from copy import deepcopy
-from pathlib import Path
 
 import pytest
 
 import sc2bench
 from sc2bench.config import compose
-from sc2bench.errors import DataError, OutputError
-from sc2bench.identity import key_of
-from sc2bench.intervals import binomial_interval
+from sc2bench.core.errors import DataError, OutputError
+from sc2bench.core.intervals import binomial_interval
 from sc2bench.records import (
     FIELDS,
     LATER_FIELDS,
@@ -22,16 +20,17 @@ from sc2bench.records import (
     records_frame,
     write_record,
 )
-from sc2bench.run import Run, run_all
+from sc2bench.runs.identity import key_of
+from sc2bench.runs.run import Experiment, run_all
+from tests import EMBEDDED
 
-EMBEDDED = Path(__file__).parent.parent / "results/embedded"
 NAME = "fashion_mnist-resnet-1-s0-0123456789ab.json"
 COUNTS = ("device_params", "device_macs", "server_params", "server_macs", "session_bytes", "encode_ms", "decode_ms")
 
 
 @pytest.fixture
 def record_file(tiny):
-    run = Run(compose([*tiny, "method=input_codec", "rate=30"]))
+    run = Experiment(compose([*tiny, "method=input_codec", "rate=30"]))
     return run_all([run], quiet=True)[0]
 
 
@@ -52,7 +51,7 @@ def test_record_is_complete_and_stands_at_its_own_path(record_file, tmp_path):
 
 
 def test_records_become_one_frame(record_file, tiny, tmp_path):
-    run_all([Run(compose([*tiny, "method=teacher"]))], quiet=True)
+    run_all([Experiment(compose([*tiny, "method=teacher"]))], quiet=True)
     frame = sc2bench.load_records(tmp_path / "results")
     assert list(frame["method"]) == ["input_codec", "teacher"]
     assert frame["top1"].between(50, 100).all()
@@ -60,7 +59,7 @@ def test_records_become_one_frame(record_file, tiny, tmp_path):
 
 
 def test_existing_record_is_skipped_unless_forced(record_file, tiny):
-    run = Run(compose([*tiny, "method=input_codec", "rate=30"]))
+    run = Experiment(compose([*tiny, "method=input_codec", "rate=30"]))
     before = record_file.stat().st_mtime_ns
     run_all([run], quiet=True)
     assert record_file.stat().st_mtime_ns == before
@@ -85,7 +84,7 @@ def test_older_records_have_null_where_fields_came_later(record_file):
 
 
 def test_the_measured_points_can_still_be_read():
-    frame = load_records(Path(__file__).parent.parent / "results/embedded")
+    frame = load_records(EMBEDDED)
     assert len(frame) > 50
     assert set(FIELDS) <= set(frame)
 

@@ -2,12 +2,13 @@
 
 import importlib
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-FOLDER = Path(__file__).parent.parent / "benchmarks" / "speed"
+from tests import REPOSITORY
+
+FOLDER = REPOSITORY / "benchmarks" / "speed"
 SMALL = (
     "task=ilsvrc2012", "teacher.name=resnet18", "teacher.weights=random", "method=entropic_student",
     "method.widths=[8,8]", "method.latent_channels=4",

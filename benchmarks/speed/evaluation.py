@@ -16,9 +16,9 @@ from measure import Variant, environment, interleave, table
 from training import CLASSES, OVERRIDES, make_contiguous
 
 from sc2bench.config import compose
+from sc2bench.core.memory import keep_memory
 from sc2bench.data import MemoryImages
 from sc2bench.evaluation import evaluate
-from sc2bench.memory import keep_memory
 from sc2bench.methods import SplitModel, build_model
 from sc2bench.tasks.image_classification import Accuracy, ImageClassification
 from sc2bench.teachers import load_teacher

@@ -23,8 +23,8 @@ def main(
     import torch
 
     from sc2bench.config import compose
+    from sc2bench.core.registry import TASKS
     from sc2bench.data import load_dataset
-    from sc2bench.registry import TASKS
 
     overrides = ["task=fashion_mnist", "method=entropic_student"]
     if checkpoint:

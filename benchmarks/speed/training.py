@@ -15,11 +15,11 @@ from measure import environment, interleave, table
 from torch import nn
 
 from sc2bench.config import compose
+from sc2bench.core.memory import keep_memory
+from sc2bench.core.progress import Work
 from sc2bench.data import MemoryImages
-from sc2bench.memory import keep_memory
 from sc2bench.methods import build_model
-from sc2bench.progress import Work
-from sc2bench.run import _accelerator
+from sc2bench.runs.run import _accelerator
 from sc2bench.tasks.image_classification import ImageClassification
 from sc2bench.teachers import Preprocess, load_teacher
 from sc2bench.training.loop import _Trainer

@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 from torch import nn
 
+from sc2bench.core.errors import ConfigError
 from sc2bench.entropy.base import HyperTransforms
-from sc2bench.errors import ConfigError
 
 
 class Bottleneck(NamedTuple):

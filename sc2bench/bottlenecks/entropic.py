@@ -6,8 +6,8 @@ from compressai.layers import GDN1
 from torch import nn
 
 from sc2bench.bottlenecks.base import Bottleneck, take_widths
+from sc2bench.core.registry import BOTTLENECKS
 from sc2bench.entropy.base import HyperTransforms
-from sc2bench.registry import BOTTLENECKS
 
 
 @BOTTLENECKS.register("fp_resnet")

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from torch import nn
 
 from sc2bench.bottlenecks.base import Bottleneck, take_widths
-from sc2bench.registry import BOTTLENECKS
+from sc2bench.core.registry import BOTTLENECKS
 
 
 @BOTTLENECKS.register("cr_layer1")

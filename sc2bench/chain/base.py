@@ -6,7 +6,7 @@ from importlib import import_module
 
 from torch import Tensor, nn
 
-from sc2bench.errors import ConfigError, nearest
+from sc2bench.core.errors import ConfigError, nearest
 
 Converter = Callable[[nn.Module], "OrderedDict[str, nn.Module]"]
 _CONVERTERS: dict[type[nn.Module], Converter] = {}

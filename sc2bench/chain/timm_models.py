@@ -34,7 +34,7 @@ from torch import Tensor, nn
 
 from sc2bench.chain.base import named_stages, numbered, register_chain
 from sc2bench.chain.parts import FlattenPatches, Tokens
-from sc2bench.errors import ConfigError
+from sc2bench.core.errors import ConfigError
 
 Stages = OrderedDict[str, nn.Module]
 

@@ -9,10 +9,10 @@ from typing import Annotated, Any
 import typer
 
 from sc2bench.cli.streams import finish_output, say_error, take_any_text
-from sc2bench.errors import ConfigError, DataError, Sc2benchError, nearest
-from sc2bench.files import at_home
-from sc2bench.home import ensure_home
-from sc2bench.signals import Stopped, end_in_order, interruption
+from sc2bench.core.errors import ConfigError, DataError, Sc2benchError, nearest
+from sc2bench.core.files import at_home
+from sc2bench.core.home import ensure_home
+from sc2bench.core.signals import Stopped, end_in_order, interruption
 
 # Shells say so of a program that a signal ended.
 _SIGNALLED = 128
@@ -112,8 +112,8 @@ def _sentence(error: Exception) -> str:
 
 def open_suite(name: str, overrides: list[str] | None, config_dirs: list[str] | None, plugins: list[str] | None) -> Any:
     """Loads plugins, then the suite."""
-    from sc2bench.registry import load_plugins
-    from sc2bench.suite import Suite
+    from sc2bench.core.registry import load_plugins
+    from sc2bench.runs.suite import Suite
 
     load_plugins(plugins or [])
     return Suite.load(name, overrides or [], config_dirs or [])

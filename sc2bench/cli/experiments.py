@@ -18,8 +18,8 @@ from sc2bench.cli.common import (
     paths,
     prepare,
 )
-from sc2bench.errors import ConfigError
-from sc2bench.signals import end_at_once
+from sc2bench.core.errors import ConfigError
+from sc2bench.core.signals import end_at_once
 
 
 @app.command()
@@ -46,10 +46,10 @@ def run_experiment(
     task: str | None = None,
 ) -> None:
     """Runs one experiment and prints the path of its record; raises `ConfigError` if it is of another task."""
-    from sc2bench import processes
     from sc2bench.config import compose
-    from sc2bench.registry import load_plugins
-    from sc2bench.run import Run, run_all
+    from sc2bench.core import processes
+    from sc2bench.core.registry import load_plugins
+    from sc2bench.runs.run import Experiment, run_all
 
     load_plugins(plugins)
     config = compose(overrides, config_dirs)
@@ -58,7 +58,7 @@ def run_experiment(
             f"task.name: this script is for '{task}', but the task is '{config.task.name}'; choose another task="
         )
     with interruptible():
-        paths = run_all([Run(config)], force=force, retrain=retrain, quiet=quiet)
+        paths = run_all([Experiment(config)], force=force, retrain=retrain, quiet=quiet)
     for path in paths if processes.is_main() else []:
         print(path)
 
@@ -78,8 +78,8 @@ def import_checkpoint(
     from pathlib import Path
 
     from sc2bench.config import compose
+    from sc2bench.core.registry import load_plugins
     from sc2bench.importing import import_checkpoint as take_over
-    from sc2bench.registry import load_plugins
 
     load_plugins(plugin or [])
     config = compose([*(overrides or []), *(named or [])], config_dir or [])

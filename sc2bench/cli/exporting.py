@@ -8,7 +8,7 @@ from rich.table import Table
 
 from sc2bench.cli.application import app
 from sc2bench.cli.common import Plugins, interruptible, paths
-from sc2bench.progress import plain_console
+from sc2bench.core.progress import plain_console
 
 _MOST_SAMPLES = 1000
 
@@ -30,10 +30,10 @@ def export(
     ] = None,
 ) -> None:
     """Write the device half of a trained model as ONNX, with its tables: it then runs without PyTorch."""
+    from sc2bench.core.registry import TASKS, load_plugins
     from sc2bench.exporting.export import export_device
     from sc2bench.exporting.int8 import quantize_encoder
-    from sc2bench.registry import TASKS, load_plugins
-    from sc2bench.run import calibration_images, load, trained_run
+    from sc2bench.runs.run import calibration_images, load, trained_run
 
     load_plugins(plugin or [])
     run = trained_run(checkpoint)

@@ -6,7 +6,7 @@ import typer
 
 from sc2bench.cli.application import app
 from sc2bench.cli.common import ConfigDirs, Plugins
-from sc2bench.errors import ConfigError, nearest
+from sc2bench.core.errors import ConfigError, nearest
 
 # Groups of files that overrides choose from.
 _GROUPS = ("task", "method", "recipe")
@@ -19,8 +19,8 @@ def list_names(
     config_dir: ConfigDirs = None,
 ) -> None:
     """List what a configuration can name: files for task=, method= and recipe=; codecs, teachers, data sets, ..."""
-    from sc2bench import registry
     from sc2bench.config import config_files
+    from sc2bench.core import registry
 
     registry.load_plugins(plugin or [])
     known = {f"{group}=": sorted(config_files(group, config_dir or [])) for group in _GROUPS}

@@ -6,7 +6,7 @@ from sc2bench.cli import experiments, exporting, names, suites  # noqa: F401 - t
 from sc2bench.cli.application import app
 from sc2bench.cli.common import guarded, prepare
 from sc2bench.cli.experiments import benchmark
-from sc2bench.signals import end_at_once
+from sc2bench.core.signals import end_at_once
 
 __all__ = ["app", "benchmark", "guarded", "prepare", "run_program"]
 

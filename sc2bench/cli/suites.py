@@ -22,8 +22,8 @@ from sc2bench.cli.common import (
     open_suite,
     write_suite_report,
 )
-from sc2bench.errors import ConfigError
-from sc2bench.progress import plain_console
+from sc2bench.core.errors import ConfigError
+from sc2bench.core.progress import plain_console
 
 
 @suite_app.command("run")
@@ -48,7 +48,7 @@ def suite_run(
     """Measure all points of a suite that have no record yet, then write its tables and figure."""
     suite = open_suite(name, overrides, config_dir, plugin)
     if launcher is not None:
-        from sc2bench.launcher import JobOptions, SuiteJob
+        from sc2bench.runs.launcher import JobOptions, SuiteJob
 
         options = JobOptions(launcher, jobs, partition, time, cpus, gpus)
         job = SuiteJob(
@@ -63,8 +63,8 @@ def suite_run(
 
 
 def _launch(suite: Any, job: Any, options: Any, *, quiet: bool, wait: bool) -> None:
-    from sc2bench import launcher
-    from sc2bench.sharing import PointsFailed
+    from sc2bench.runs import launcher
+    from sc2bench.runs.sharing import PointsFailed
 
     submitted = launcher.submit(job, options, suite.job_folder)
     print(f"jobs {', '.join(job.job_id for job in submitted)}; logs in {suite.job_folder}", file=sys.stderr)
@@ -79,8 +79,8 @@ def _launch(suite: Any, job: Any, options: Any, *, quiet: bool, wait: bool) -> N
 @contextmanager
 def _reporting(suite: Any) -> Iterator[None]:
     """Writes the report in the end, also if some points failed."""
-    from sc2bench import processes
-    from sc2bench.sharing import PointsFailed
+    from sc2bench.core import processes
+    from sc2bench.runs.sharing import PointsFailed
 
     try:
         yield
@@ -97,7 +97,7 @@ def suite_status(
     name: SuiteName, overrides: Overrides = None, config_dir: ConfigDirs = None, plugin: Plugins = None
 ) -> None:
     """Show which points of a suite are measured, and which are being measured by whom."""
-    from sc2bench.claims import holder
+    from sc2bench.runs.claims import holder
 
     suite = open_suite(name, overrides, config_dir, plugin)
     table = Table("curve", "rate", "seed", "record")
@@ -167,7 +167,7 @@ def validate(
     all_rates: Annotated[bool, typer.Option("--all-rates", help="try every rate, not one a curve")] = False,
 ) -> None:
     """Try every curve of a suite for a moment, with miniature data and random weights, and say what would fail."""
-    from sc2bench.validation import Trial, validate
+    from sc2bench.runs.validation import Trial, validate
 
     suite = open_suite(name, overrides, config_dir, plugin)
     console = plain_console()

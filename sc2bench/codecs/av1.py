@@ -9,7 +9,7 @@ Specification", 5.3 to 5.5).
 
 from collections.abc import Iterator
 
-from sc2bench.packet import PacketError
+from sc2bench.wire.packet import PacketError
 
 _SEQUENCE_HEADER = 1
 _LARGE_BOX, _TO_THE_END = 1, 0

@@ -12,9 +12,9 @@ from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
-from sc2bench.errors import ConfigError, InputError, Sc2benchError, nearest
-from sc2bench.inputs import check_coded_image
-from sc2bench.registry import IMAGE_CODECS
+from sc2bench.core.errors import ConfigError, InputError, Sc2benchError, nearest
+from sc2bench.core.registry import IMAGE_CODECS
+from sc2bench.wire.inputs import check_coded_image
 
 # Of which a codec keeps what images of one shape share; packets may name millions of shapes.
 REMEMBERED_SHAPES = 4096

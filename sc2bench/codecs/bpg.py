@@ -8,8 +8,8 @@ from PIL import Image
 from sc2bench.codecs.external import ProgramCodec
 from sc2bench.codecs.pillow import read_image, wrong_size
 from sc2bench.codecs.programs import Program
-from sc2bench.packet import PacketError
-from sc2bench.registry import IMAGE_CODECS
+from sc2bench.core.registry import IMAGE_CODECS
+from sc2bench.wire.packet import PacketError
 
 _MAGIC = b"BPG\xfb"
 # Two bytes about the pixels' format stand between the magic and the size.

@@ -10,9 +10,9 @@ import numpy as np
 
 from sc2bench.codecs.base import ImageCodec
 from sc2bench.codecs.programs import Program, ProgramError, kill_running, run, workspace
-from sc2bench.errors import ConfigError
-from sc2bench.inputs import check_coded_image
-from sc2bench.packet import PacketError
+from sc2bench.core.errors import ConfigError
+from sc2bench.wire.inputs import check_coded_image
+from sc2bench.wire.packet import PacketError
 
 _DEFAULT_SECONDS = 600.0
 

@@ -8,9 +8,9 @@ from PIL import Image
 
 from sc2bench.codecs.base import ImageCodec, first_alone, import_optional
 from sc2bench.codecs.pillow import wrong_size
-from sc2bench.inputs import check_coded_image
-from sc2bench.packet import PacketError
-from sc2bench.registry import IMAGE_CODECS
+from sc2bench.core.registry import IMAGE_CODECS
+from sc2bench.wire.inputs import check_coded_image
+from sc2bench.wire.packet import PacketError
 
 
 @IMAGE_CODECS.register("heic")

@@ -8,10 +8,10 @@ import numpy as np
 
 from sc2bench.codecs.base import REMEMBERED_SHAPES, ImageCodec, first_alone, import_optional
 from sc2bench.codecs.colour import from_planes, pad, padded_size, to_planes
-from sc2bench.errors import InputError
-from sc2bench.inputs import check_coded_image
-from sc2bench.packet import PacketError
-from sc2bench.registry import IMAGE_CODECS
+from sc2bench.core.errors import InputError
+from sc2bench.core.registry import IMAGE_CODECS
+from sc2bench.wire.inputs import check_coded_image
+from sc2bench.wire.packet import PacketError
 
 # libx265 takes no smaller picture, and codes whole units of 8x8.
 _LEAST_SIDE, _UNIT = 16, 8

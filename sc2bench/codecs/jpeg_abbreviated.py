@@ -8,10 +8,10 @@ from PIL import Image
 
 from sc2bench.codecs.base import REMEMBERED_SHAPES, ImageCodec
 from sc2bench.codecs.pillow import read_image
-from sc2bench.errors import InputError
-from sc2bench.inputs import check_coded_image
-from sc2bench.packet import PacketError
-from sc2bench.registry import IMAGE_CODECS
+from sc2bench.core.errors import InputError
+from sc2bench.core.registry import IMAGE_CODECS
+from sc2bench.wire.inputs import check_coded_image
+from sc2bench.wire.packet import PacketError
 
 # Values of Pillow's option `streamtype`.
 _WHOLE, _IMAGE_ONLY = 0, 2

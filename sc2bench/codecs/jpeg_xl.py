@@ -7,9 +7,9 @@ from PIL import Image
 
 from sc2bench.codecs.base import ImageCodec, import_optional
 from sc2bench.codecs.pillow import wrong_size
-from sc2bench.inputs import check_coded_image
-from sc2bench.packet import PacketError
-from sc2bench.registry import IMAGE_CODECS
+from sc2bench.core.registry import IMAGE_CODECS
+from sc2bench.wire.inputs import check_coded_image
+from sc2bench.wire.packet import PacketError
 
 _CODESTREAM = b"\xff\x0a"
 # At 100 libjxl wants to be lossless; this, the largest single-precision number below, is its best lossy quality.

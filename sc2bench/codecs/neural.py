@@ -18,12 +18,12 @@ from compressai.zoo.pretrained import load_pretrained
 from torch import Tensor, nn
 
 from sc2bench.bottlenecks.entropic import small_hyper
+from sc2bench.core.errors import CheckpointError, ConfigError, nearest
+from sc2bench.core.registry import PRIORS
+from sc2bench.core.state import refuse
 from sc2bench.entropy import FactorizedPrior, Hyperprior, HyperpriorDecoder, LatentCodec
 from sc2bench.entropy.autoregressive import AutoregressiveDecoder
 from sc2bench.entropy.base import check_tables
-from sc2bench.errors import CheckpointError, ConfigError, nearest
-from sc2bench.registry import PRIORS
-from sc2bench.state import refuse
 from sc2bench.teachers.files import SUFFIXES, read_weights
 
 # Our name of the prior to CompressAI's of the model.

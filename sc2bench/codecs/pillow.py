@@ -9,9 +9,9 @@ from PIL import Image
 
 from sc2bench.codecs.av1 import picture_sizes
 from sc2bench.codecs.base import ImageCodec
-from sc2bench.inputs import check_coded_image
-from sc2bench.packet import PacketError
-from sc2bench.registry import IMAGE_CODECS
+from sc2bench.core.registry import IMAGE_CODECS
+from sc2bench.wire.inputs import check_coded_image
+from sc2bench.wire.packet import PacketError
 
 _MODES = {1: "L", 3: "RGB"}
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from sc2bench.errors import ConfigError, Sc2benchError
+from sc2bench.core.errors import ConfigError, Sc2benchError
 
 _PREFIX, _NEW_PREFIX = "sc2bench-codec-", "sc2bench-new-"
 _VERSION = re.compile(r"ver(?:sion|\.)?\s*[nv]?(\d+(?:\.\d+)+)", re.IGNORECASE)

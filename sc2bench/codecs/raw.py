@@ -3,9 +3,9 @@
 import numpy as np
 
 from sc2bench.codecs.base import ImageCodec
-from sc2bench.inputs import check_coded_image
-from sc2bench.packet import PacketError
-from sc2bench.registry import IMAGE_CODECS
+from sc2bench.core.registry import IMAGE_CODECS
+from sc2bench.wire.inputs import check_coded_image
+from sc2bench.wire.packet import PacketError
 
 
 @IMAGE_CODECS.register("raw")

@@ -9,9 +9,9 @@ from sc2bench.codecs.base import import_optional
 from sc2bench.codecs.colour import from_planes, pad, padded_size, to_planes
 from sc2bench.codecs.external import ProgramCodec
 from sc2bench.codecs.programs import Program, ProgramError
-from sc2bench.errors import ConfigError
-from sc2bench.packet import PacketError
-from sc2bench.registry import IMAGE_CODECS
+from sc2bench.core.errors import ConfigError
+from sc2bench.core.registry import IMAGE_CODECS
+from sc2bench.wire.packet import PacketError
 
 # Coders take whole units of 8x8; two of them are the least side that all accept.
 _UNIT, _LEAST_SIDE = 8, 16

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from sc2bench.config.schemas import RunConfig, TeacherConfig
-from sc2bench.errors import ConfigError, nearest
-from sc2bench.registry import AUGMENTATIONS, DATASETS, LOSSES, METHODS, TASKS, TEACHER_LIBRARIES, TEACHERS
+from sc2bench.core.errors import ConfigError, nearest
+from sc2bench.core.registry import AUGMENTATIONS, DATASETS, LOSSES, METHODS, TASKS, TEACHER_LIBRARIES, TEACHERS
 
 SCHEDULES = ("constant", "one_cycle", "cosine", "polynomial", "multi_step")
 OPTIMIZERS = ("adam", "adamw", "sgd")

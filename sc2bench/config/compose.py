@@ -39,10 +39,10 @@ from sc2bench.config.schemas import (
     TeacherConfig,
 )
 from sc2bench.config.unused import has_rate, ignored
-from sc2bench.errors import ConfigError, nearest
-from sc2bench.files import at_home
-from sc2bench.registry import METHODS
-from sc2bench.text import one_line
+from sc2bench.core.errors import ConfigError, nearest
+from sc2bench.core.files import at_home
+from sc2bench.core.registry import METHODS
+from sc2bench.core.text import one_line
 
 __all__ = ["compose", "config_dir", "config_files", "from_resolved", "load_suite"]
 

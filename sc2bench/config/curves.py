@@ -5,8 +5,8 @@ from difflib import get_close_matches
 from typing import Any
 
 from sc2bench.config.schemas import SuiteConfig
-from sc2bench.errors import ConfigError
-from sc2bench.text import one_line
+from sc2bench.core.errors import ConfigError
+from sc2bench.core.text import one_line
 
 _OPAQUE = 1.0
 

@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from sc2bench.config.reading import Plain
-from sc2bench.errors import ConfigError, nearest
+from sc2bench.core.errors import ConfigError, nearest
 
 _TRUTHS = frozenset(("true", "false", "yes", "no", "on", "off", "1", "0"))
 

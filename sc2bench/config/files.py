@@ -9,9 +9,9 @@ from typing import Any
 
 from sc2bench.config.overrides import merged
 from sc2bench.config.reading import read_yaml
-from sc2bench.errors import ConfigError, nearest
-from sc2bench.files import at_home
-from sc2bench.registry import METHODS
+from sc2bench.core.errors import ConfigError, nearest
+from sc2bench.core.files import at_home
+from sc2bench.core.registry import METHODS
 
 # Groups whose choice is a file, as in `method=entropic_student`.
 FILE_GROUPS = ("task", "method", "recipe")

@@ -11,7 +11,7 @@ from typing import Any
 from sc2bench.config.fields import type_at
 from sc2bench.config.reading import Plain, parse_flow
 from sc2bench.config.references import Verbatim
-from sc2bench.errors import ConfigError
+from sc2bench.core.errors import ConfigError
 
 _QUOTED = re.compile(r"""'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)\"""", re.DOTALL)
 

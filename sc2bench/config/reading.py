@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from sc2bench.errors import ConfigError
+from sc2bench.core.errors import ConfigError
 
 _MAX_BYTES = 1 << 20
 _MAX_DEPTH = 50

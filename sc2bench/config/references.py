@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 from sc2bench.config.reading import Plain
-from sc2bench.errors import ConfigError
+from sc2bench.core.errors import ConfigError
 
 _REFERENCE = re.compile(r"(\\*)\$\{([^{}]*)\}")
 _PATH = re.compile(r"\w+(\.\w+)*")

@@ -8,7 +8,7 @@ from enum import Enum
 from pathlib import PurePath
 from typing import Any
 
-from sc2bench.registry import DATASETS
+from sc2bench.core.registry import DATASETS
 
 
 @dataclass

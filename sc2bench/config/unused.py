@@ -3,7 +3,7 @@
 from typing import Any
 
 from sc2bench.config.schemas import RunConfig, StageConfig
-from sc2bench.registry import DATASETS, METHODS
+from sc2bench.core.registry import DATASETS, METHODS
 
 # Losses, here and of plugins, see the whole stage; of these it is known what they look at.
 _LOSSES = frozenset(("task", "kd", "rate", "distortion", "feature_sse", "feature_relative"))

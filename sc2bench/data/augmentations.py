@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from sc2bench.registry import AUGMENTATIONS
+from sc2bench.core.registry import AUGMENTATIONS
 
 
 def augment(images: Tensor, names: Sequence[str]) -> Tensor:

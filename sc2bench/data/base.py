@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from sc2bench.core.processes import Batches
 from sc2bench.data.fingerprints import digest
 from sc2bench.data.loading import PATIENCE_SECONDS, PixelLimit, bounded_batches, collate, default_workers
 from sc2bench.data.parts import part_of
-from sc2bench.processes import Batches
 
 # Images and targets. Where all images are of one size and have one class each: uint8 (N, C, H, W) and int64 (N,).
 # Sets of another kind give sequences; nothing here but `MemoryImages` asks for more than that both can be indexed.

@@ -13,12 +13,12 @@ from torch import Tensor
 from torchvision.transforms import functional
 
 from sc2bench.config import TaskConfig
+from sc2bench.core.registry import DATASETS
 from sc2bench.data.coco_entries import read_entries
 from sc2bench.data.decoding import ImageError, read_rgb
 from sc2bench.data.fingerprints import digest, digest_files, located
 from sc2bench.data.layout import check_folders, find_root, held_out, keeps_sizes, own_sizes
 from sc2bench.data.varied import MAX_SIDE, VariedImages
-from sc2bench.registry import DATASETS
 
 VARIABLE = "SC2BENCH_COCO2017"
 BACKGROUND = "__background__"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sc2bench.errors import DataError
+from sc2bench.core.errors import DataError
 
 # Ids are indices of classes here, so one stray id would make the list of classes, and every model, that long.
 MAX_CATEGORY = 9999

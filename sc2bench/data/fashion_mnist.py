@@ -12,14 +12,14 @@ import numpy as np
 import torch
 
 from sc2bench.config import TaskConfig
+from sc2bench.core.errors import DataError
+from sc2bench.core.files import at_home
+from sc2bench.core.home import home_folder
+from sc2bench.core.registry import DATASETS
 from sc2bench.data.base import MemoryImages
 from sc2bench.data.fingerprints import located
 from sc2bench.data.layout import held_out, is_folder, keeps_sizes, own_sizes
 from sc2bench.data.parts import in_random_order
-from sc2bench.errors import DataError
-from sc2bench.files import at_home
-from sc2bench.home import home_folder
-from sc2bench.registry import DATASETS
 
 VARIABLE = "SC2BENCH_FASHION_MNIST"
 SYSTEM_FOLDER = Path("/usr/share/datasets/fashion-mnist")

@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sc2bench.core.errors import DataError
 from sc2bench.data.base import Batch, EpochSampler, ImageSet
 from sc2bench.data.crops import Crops
 from sc2bench.data.decoding import EXTENSIONS, OTHER_EXTENSIONS, read_rgb
 from sc2bench.data.fingerprints import digest, digest_files
-from sc2bench.errors import DataError
 
 
 @dataclass(frozen=True)

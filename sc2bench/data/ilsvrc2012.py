@@ -3,12 +3,12 @@
 from pathlib import Path
 
 from sc2bench.config import TaskConfig
+from sc2bench.core.errors import ConfigError, DataError
+from sc2bench.core.registry import DATASETS
 from sc2bench.data.crops import Crops
 from sc2bench.data.fingerprints import located
 from sc2bench.data.folder import FolderImages, class_names, list_images
 from sc2bench.data.layout import check_folders, find_root, held_out
-from sc2bench.errors import ConfigError, DataError
-from sc2bench.registry import DATASETS
 
 VARIABLE = "SC2BENCH_ILSVRC2012"
 RESIZE = 256

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from sc2bench.config import TaskConfig
+from sc2bench.core.errors import ConfigError, DataError
 from sc2bench.data.parts import part_of
-from sc2bench.errors import ConfigError, DataError
 
 # A data set too small for its own share of validation images holds out so many, or this share, if that is less.
 FEWEST_VALIDATION = 50

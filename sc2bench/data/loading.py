@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import get_worker_info
 
-from sc2bench.errors import DataError, Sc2benchError
-from sc2bench.processes import processors
+from sc2bench.core.errors import DataError, Sc2benchError
+from sc2bench.core.processes import processors
 
 MAX_WORKERS = 8
 # No batch takes so long; workers that send nothing for as long never will.

@@ -10,10 +10,10 @@ import numpy as np
 from PIL import Image, ImageDraw
 from torchvision.models.detection import FasterRCNN_ResNet50_FPN_Weights
 
+from sc2bench.core.files import write_atomic, write_json, write_text
 from sc2bench.data.scenes import make_scenes
 from sc2bench.data.voc import CLASSES as VOC_CLASSES
 from sc2bench.data.voc import IGNORED, palette
-from sc2bench.files import write_atomic, write_json, write_text
 
 # Width and height; a few of the shapes that ImageNet has, smaller than the default crop among them.
 SIZES = ((500, 375), (375, 500), (320, 240), (256, 256), (180, 120), (200, 333))

@@ -5,10 +5,10 @@ from functools import cache
 from typing import Any
 
 from sc2bench.config import TaskConfig
+from sc2bench.core.errors import DataError
+from sc2bench.core.registry import DATASETS
 from sc2bench.data.base import ImageSet
 from sc2bench.data.fingerprints import place_of
-from sc2bench.errors import DataError
-from sc2bench.registry import DATASETS
 
 
 def load_dataset(config: TaskConfig, split: str, samples: int | None = None) -> ImageSet:

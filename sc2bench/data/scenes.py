@@ -24,6 +24,9 @@ from torch import Tensor
 from torchvision.transforms import functional
 
 from sc2bench.config import TaskConfig
+from sc2bench.core.errors import ConfigError, DataError
+from sc2bench.core.files import write_folder_atomic
+from sc2bench.core.registry import DATASETS
 from sc2bench.data.base import ImageSet, ManyTargets
 from sc2bench.data.coco import BACKGROUND, CocoSource, Objects, present_boxes, read_listing
 from sc2bench.data.composing import Scene, compose_scene
@@ -34,9 +37,6 @@ from sc2bench.data.layout import keeps_sizes, named_root, own_sizes
 from sc2bench.data.parts import in_random_order
 from sc2bench.data.varied import Presentation, Remembered, VariedImages
 from sc2bench.data.voc import MaskPresentation, VocSource, palette, read_names
-from sc2bench.errors import ConfigError, DataError
-from sc2bench.files import write_folder_atomic
-from sc2bench.registry import DATASETS
 
 VARIABLE = "SC2BENCH_SCENES"
 CLASSES = (BACKGROUND, *GARMENTS)

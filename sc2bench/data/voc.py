@@ -11,12 +11,12 @@ from torch import Tensor
 from torchvision.transforms import InterpolationMode, functional
 
 from sc2bench.config import TaskConfig
+from sc2bench.core.errors import DataError
+from sc2bench.core.registry import DATASETS
 from sc2bench.data.decoding import ImageError, read_indices, read_rgb, read_size
 from sc2bench.data.fingerprints import digest, digest_files, located
 from sc2bench.data.layout import check_folders, find_root, held_out, is_folder
 from sc2bench.data.varied import MAX_SIDE, VariedImages
-from sc2bench.errors import DataError
-from sc2bench.registry import DATASETS
 
 VARIABLE = "SC2BENCH_VOC2012"
 CLASSES = (

@@ -11,11 +11,11 @@ from compressai.layers import MaskedConv2d
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sc2bench.coding import SymbolDecoder, SymbolEncoder
+from sc2bench.core.registry import PRIORS
 from sc2bench.entropy.base import LARGEST_SYMBOL, HyperTransforms, bits_of, require_codable
 from sc2bench.entropy.factorized import FactorizedPrior
 from sc2bench.entropy.hyperprior import Hyperprior, HyperpriorDecoder, compare, fit, in_double
-from sc2bench.registry import PRIORS
+from sc2bench.wire.coding import SymbolDecoder, SymbolEncoder
 
 
 class AutoregressiveDecoder(HyperpriorDecoder):

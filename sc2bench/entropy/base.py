@@ -9,8 +9,8 @@ import torch
 from compressai.entropy_models import EntropyModel, GaussianConditional
 from torch import Tensor, nn
 
-from sc2bench.coding import EntropyTablesDamaged, EntropyTablesMissing, IntegerTables
-from sc2bench.errors import InputError
+from sc2bench.core.errors import InputError
+from sc2bench.wire.coding import EntropyTablesDamaged, EntropyTablesMissing, IntegerTables
 
 Shape = tuple[int, ...]
 # Gives the hyper-analysis and the hyper-synthesis for (channels of the side latents, outputs a latent channel).

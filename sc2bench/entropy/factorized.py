@@ -9,7 +9,7 @@ import torch
 from compressai.entropy_models import EntropyBottleneck
 from torch import Tensor
 
-from sc2bench.coding import IntegerTables, SymbolCoder
+from sc2bench.core.registry import PRIORS
 from sc2bench.entropy.base import (
     LARGEST_SYMBOL,
     Coded,
@@ -20,7 +20,7 @@ from sc2bench.entropy.base import (
     require_codable,
     resize_tables,
 )
-from sc2bench.registry import PRIORS
+from sc2bench.wire.coding import IntegerTables, SymbolCoder
 
 
 class FactorizedPrior(LatentCodec):

@@ -25,7 +25,7 @@ import torch
 from compressai.entropy_models import GaussianConditional
 from torch import Tensor, nn
 
-from sc2bench.coding import CodingError, IntegerTables, SymbolCoder
+from sc2bench.core.registry import PRIORS
 from sc2bench.entropy.base import (
     LARGEST_SYMBOL,
     Coded,
@@ -38,7 +38,7 @@ from sc2bench.entropy.base import (
     resize_tables,
 )
 from sc2bench.entropy.factorized import FactorizedPrior
-from sc2bench.registry import PRIORS
+from sc2bench.wire.coding import CodingError, IntegerTables, SymbolCoder
 
 # Standard deviations of the tables, evenly spaced in their logarithm, as in CompressAI's checkpoints.
 SCALES = np.geomspace(0.11, 256, 64).tolist()

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sc2bench.coding import IntegerCoder
+from sc2bench.core.errors import ConfigError
 from sc2bench.entropy.base import Coded, LatentCodec, Shape, require_codable
-from sc2bench.errors import ConfigError
+from sc2bench.wire.coding import IntegerCoder
 
 
 class AffineQuantizer(LatentCodec):

@@ -12,10 +12,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
+from sc2bench.core.state import unique_state
 from sc2bench.methods import SplitModel
-from sc2bench.packet import Packet
-from sc2bench.state import unique_state
 from sc2bench.teachers import Images
+from sc2bench.wire.packet import Packet
 
 _BYTE_BITS = 8
 

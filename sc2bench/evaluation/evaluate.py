@@ -10,17 +10,17 @@ import numpy as np
 import torch
 from accelerate.utils import convert_to_fp32, send_to_device
 
-from sc2bench import processes
 from sc2bench.config import EvaluationConfig
+from sc2bench.core import processes
+from sc2bench.core.intervals import Interval
+from sc2bench.core.processes import ProcessError
 from sc2bench.data import ImageSet, PixelLimit, watching
 from sc2bench.entropy import LatentDecoder
 from sc2bench.evaluation.clock import now
-from sc2bench.intervals import Interval
 from sc2bench.methods import SplitModel
-from sc2bench.packet import Packet, SessionHeader
-from sc2bench.processes import ProcessError
 from sc2bench.tasks.base import Metric, Task
 from sc2bench.teachers import Images
+from sc2bench.wire.packet import Packet, SessionHeader
 
 PARTS = ("payload", "side_info", "framing")
 

@@ -11,16 +11,16 @@ import torch
 from torch import Tensor
 
 from sc2bench.config import EvaluationConfig
+from sc2bench.core.files import write_atomic
 from sc2bench.data import ImageSet, PixelLimit
 from sc2bench.evaluation import LATENCY_IMAGES, evaluate_all, measure_latency
 from sc2bench.exporting.export import DeviceGraph
 from sc2bench.exporting.runner import GRAPH, INT8_GRAPH, SYMBOLS, DeviceRunner
-from sc2bench.files import write_atomic
 from sc2bench.methods import SplitModel
 from sc2bench.methods.latent import LatentDevice
-from sc2bench.packet import Packet
 from sc2bench.tasks.base import Task
 from sc2bench.teachers import Images
+from sc2bench.wire.packet import Packet
 
 
 class ExportedDevice(LatentDevice):

@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 
+from sc2bench.core.files import scratch_folder
 from sc2bench.evaluation import measure_latency
 from sc2bench.exporting.compare import on_runner
 from sc2bench.exporting.export import export_device, exportable
 from sc2bench.exporting.int8 import quantize_encoder
 from sc2bench.exporting.runner import DeviceRunner
-from sc2bench.files import scratch_folder
 from sc2bench.methods import SplitModel
 from sc2bench.record_fields import EXPORT_SPANS, STATISTICS
 from sc2bench.records import EXPORT_FIELDS

@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sc2bench import digests
+from sc2bench.core import digests
+from sc2bench.core.errors import ConfigError
+from sc2bench.core.files import write_atomic, write_json
 from sc2bench.entropy import AffineQuantizer, FactorizedPrior, Hyperprior
-from sc2bench.errors import ConfigError
 from sc2bench.exporting.runner import (
     ABOUT,
     FILES,
@@ -28,7 +29,6 @@ from sc2bench.exporting.runner import (
     TABLES,
     ZERO_POINT,
 )  # fmt: skip
-from sc2bench.files import write_atomic, write_json
 from sc2bench.methods import SplitModel
 from sc2bench.methods.latent import LatentDevice
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from sc2bench import digests
-from sc2bench.errors import ConfigError
+from sc2bench.core import digests
+from sc2bench.core.errors import ConfigError
+from sc2bench.core.files import scratch_folder, write_atomic, write_json
 from sc2bench.exporting.runner import ABOUT, FILES, GRAPH, INT8_GRAPH, DeviceRunner
-from sc2bench.files import scratch_folder, write_atomic, write_json
 
 _BATCH = 50
 

@@ -23,12 +23,12 @@ from typing import Any
 
 import numpy as np
 
-from sc2bench import digests
-from sc2bench.coding import IntegerCoder, IntegerTables, SymbolCoder
-from sc2bench.errors import CheckpointError, ConfigError, InputError
-from sc2bench.inputs import check_images, check_sides
-from sc2bench.packet import MAX_IMAGE_SIDE, Packet, SessionHeader
-from sc2bench.sizing import Sizing
+from sc2bench.core import digests
+from sc2bench.core.errors import CheckpointError, ConfigError, InputError
+from sc2bench.wire.coding import IntegerCoder, IntegerTables, SymbolCoder
+from sc2bench.wire.inputs import check_images, check_sides
+from sc2bench.wire.packet import MAX_IMAGE_SIDE, Packet, SessionHeader
+from sc2bench.wire.sizing import Sizing
 
 FORMAT_VERSION = 2
 GRAPH, INT8_GRAPH, TABLES, SESSION, ABOUT = (

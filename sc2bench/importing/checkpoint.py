@@ -7,24 +7,24 @@ import torch
 from compressai import entropy_models
 from torch import Tensor
 
-from sc2bench import digests
 from sc2bench.config import RunConfig, TeacherConfig
+from sc2bench.core import digests
+from sc2bench.core.errors import CheckpointError, ConfigError, OutputError
+from sc2bench.core.files import write_json
+from sc2bench.core.registry import METHODS, TEACHER_LIBRARIES
+from sc2bench.core.state import load_state, misfits, refuse, save_tensors, unique_state
 from sc2bench.data import load_dataset
 from sc2bench.entropy import EntropyTablesMissing, HyperpriorDecoder, IntegerTables
 from sc2bench.entropy.hyperprior import SCALES
-from sc2bench.errors import CheckpointError, ConfigError, OutputError
-from sc2bench.experiment import HISTORY, TRAINED_IN, has_weights
-from sc2bench.files import write_json
-from sc2bench.identity import IMPORTED
 from sc2bench.importing.names import Names
 from sc2bench.methods import build_model
 from sc2bench.methods.channel_reduction import ChannelReduction
 from sc2bench.methods.entropic_student import EntropicStudent
 from sc2bench.methods.entropy_bottleneck import EntropyBottleneck
 from sc2bench.methods.latent import LatentModel
-from sc2bench.registry import METHODS, TEACHER_LIBRARIES
-from sc2bench.run import FINAL_CONFIG, FINAL_WEIGHTS, Run
-from sc2bench.state import load_state, misfits, refuse, save_tensors, unique_state
+from sc2bench.runs.experiment import HISTORY, TRAINED_IN, has_weights
+from sc2bench.runs.identity import IMPORTED
+from sc2bench.runs.run import FINAL_CONFIG, FINAL_WEIGHTS, Experiment
 from sc2bench.teachers import Teacher, load_teacher, read_weights
 
 # End-to-end training has the models of Entropic Student.
@@ -55,7 +55,7 @@ def import_checkpoint(file: Path, config: RunConfig, *, force: bool = False) -> 
         OutputError: the folder can't be written.
     """
     _check_method(config)
-    folder = Run(config).configured_folder
+    folder = Experiment(config).configured_folder
     if has_weights(folder) and not force:
         raise CheckpointError(f"{folder} has weights already; add --force to replace them")
     state = read_weights(file)

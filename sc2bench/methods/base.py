@@ -12,15 +12,15 @@ import torch
 from torch import Tensor, nn
 
 from sc2bench.config import MethodConfig, RunConfig
+from sc2bench.core.errors import InputError, Sc2benchError
+from sc2bench.core.registry import METHODS
+from sc2bench.core.state import load_state, unique_state
 from sc2bench.entropy import LatentDecoder
-from sc2bench.errors import InputError, Sc2benchError
-from sc2bench.inputs import check_images, check_sides
 from sc2bench.methods.halves import Analyzed, DeviceHalf, ImageShape, ServerHalf
 from sc2bench.methods.shapes import session_shape
-from sc2bench.packet import MAX_IMAGE_SIDE, Limits, Packet, PacketError, SessionHeader, fingerprint
-from sc2bench.registry import METHODS
-from sc2bench.state import load_state, unique_state
 from sc2bench.teachers import Images, Teacher
+from sc2bench.wire.inputs import check_images, check_sides
+from sc2bench.wire.packet import MAX_IMAGE_SIDE, Limits, Packet, PacketError, SessionHeader, fingerprint
 
 # What forward() returns, where the method has it: "prediction" (of the teacher's head), "features" (stage name to
 # tensor), "bits" (N,), "auxiliary_loss" (scalar).

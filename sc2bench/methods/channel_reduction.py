@@ -7,11 +7,11 @@ networks", ICPR 2020 (generalized head network distillation); Jacob et al., CVPR
 from dataclasses import dataclass, field
 
 from sc2bench.config import MethodConfig, RunConfig
+from sc2bench.core.errors import ConfigError
+from sc2bench.core.registry import METHODS
 from sc2bench.entropy import AffineQuantizer
-from sc2bench.errors import ConfigError
 from sc2bench.methods.halves import ImageShape
 from sc2bench.methods.latent import LatentModel, bottleneck_halves
-from sc2bench.registry import METHODS
 from sc2bench.teachers import Teacher
 
 

@@ -6,8 +6,8 @@ Singh, Abu-El-Haija, Johnston, Ballé, Shrivastava and Toderici, "End-to-end lea
 
 from dataclasses import dataclass
 
+from sc2bench.core.registry import METHODS
 from sc2bench.methods.entropic_student import EntropicStudent, EntropicStudentConfig
-from sc2bench.registry import METHODS
 
 
 @dataclass

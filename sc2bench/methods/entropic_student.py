@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 
 from sc2bench.bottlenecks import Bottleneck
 from sc2bench.config import MethodConfig, RunConfig
+from sc2bench.core.errors import ConfigError
+from sc2bench.core.registry import METHODS, PRIORS
 from sc2bench.entropy import LatentCodec
-from sc2bench.errors import ConfigError
 from sc2bench.methods.halves import ImageShape
 from sc2bench.methods.latent import LatentModel, bottleneck_halves
-from sc2bench.registry import METHODS, PRIORS
 from sc2bench.teachers import Teacher
 
 

@@ -11,11 +11,11 @@ from torch import nn
 
 from sc2bench.chain import cut
 from sc2bench.config import MethodConfig, RunConfig
+from sc2bench.core.registry import METHODS
 from sc2bench.entropy import FactorizedPrior
 from sc2bench.methods.halves import ImageShape
 from sc2bench.methods.latent import LatentDevice, LatentModel, make_server, tail_and_head
 from sc2bench.methods.shapes import output_shape, probe_image
-from sc2bench.registry import METHODS
 from sc2bench.teachers import Teacher
 
 

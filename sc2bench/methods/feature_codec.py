@@ -17,16 +17,16 @@ from torch import Tensor
 from sc2bench.chain import Chain, cut
 from sc2bench.codecs.base import ImageCodec, has_quality
 from sc2bench.config import MethodConfig, RunConfig
+from sc2bench.core.errors import ConfigError, nearest
+from sc2bench.core.registry import IMAGE_CODECS, METHODS
 from sc2bench.entropy import Shape, require_codable
-from sc2bench.errors import ConfigError, nearest
 from sc2bench.methods.base import Outputs, SplitModel
 from sc2bench.methods.finite import finished
 from sc2bench.methods.halves import DeviceHalf, ImageShape, ServerHalf
 from sc2bench.methods.latent import only, tail_and_head
 from sc2bench.methods.shapes import ShapeOf, output_shape, probe_image, session_shape
-from sc2bench.packet import Packet, PacketError, SessionHeader
-from sc2bench.registry import IMAGE_CODECS, METHODS
 from sc2bench.teachers import Frame, Head, Images, Preprocess, Sizing, Teacher
+from sc2bench.wire.packet import Packet, PacketError, SessionHeader
 
 _RANGES = ("channel", "sample")
 _TOP = 255

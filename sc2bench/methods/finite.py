@@ -5,8 +5,8 @@ from typing import Any
 
 from torch import Tensor
 
-from sc2bench.packet import PacketError
 from sc2bench.teachers import Output, final
+from sc2bench.wire.packet import PacketError
 
 
 def finished(prediction: Any) -> Any:

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from sc2bench.packet import Packet
 from sc2bench.teachers import Sizing
+from sc2bench.wire.packet import Packet
 
 ImageShape = tuple[int, int, int]
 

@@ -9,13 +9,13 @@ from torch import Tensor
 
 from sc2bench.codecs.base import ImageCodec, has_quality
 from sc2bench.config import MethodConfig, RunConfig
+from sc2bench.core.registry import IMAGE_CODECS, METHODS
 from sc2bench.methods.base import Outputs, SplitModel
 from sc2bench.methods.finite import finished
 from sc2bench.methods.halves import DeviceHalf, ImageShape, ServerHalf
 from sc2bench.methods.shapes import session_shape
-from sc2bench.packet import Packet, SessionHeader
-from sc2bench.registry import IMAGE_CODECS, METHODS
 from sc2bench.teachers import Images, Sizing, Teacher
+from sc2bench.wire.packet import Packet, SessionHeader
 
 
 @dataclass

@@ -9,16 +9,16 @@ from torch import Tensor, nn
 
 from sc2bench.bottlenecks import Bottleneck
 from sc2bench.chain import Chain, cut
+from sc2bench.core.errors import ConfigError
+from sc2bench.core.registry import BOTTLENECKS
 from sc2bench.entropy import Coded, CodingError, LatentCodec, LatentDecoder
-from sc2bench.errors import ConfigError
-from sc2bench.inputs import ANY_SHAPE, check_images
 from sc2bench.methods.base import Outputs, SplitModel
 from sc2bench.methods.finite import finished, require_finite
 from sc2bench.methods.halves import DeviceHalf, ImageShape, ServerHalf
 from sc2bench.methods.shapes import ShapeOf, SymbolShapes, output_shape, probe_image
-from sc2bench.packet import Packet, PacketError, SessionHeader
-from sc2bench.registry import BOTTLENECKS
 from sc2bench.teachers import Frame, Head, Images, Sizing, Teacher, image_sizes
+from sc2bench.wire.inputs import ANY_SHAPE, check_images
+from sc2bench.wire.packet import Packet, PacketError, SessionHeader
 
 
 class LatentDevice(DeviceHalf):

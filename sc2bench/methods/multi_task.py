@@ -12,16 +12,16 @@ import torch
 from torch import Tensor, nn
 
 from sc2bench.config import MethodConfig, RunConfig
+from sc2bench.core.errors import ConfigError
+from sc2bench.core.registry import METHODS
+from sc2bench.core.state import load_state, unique_state
 from sc2bench.data import load_dataset
-from sc2bench.errors import ConfigError
 from sc2bench.methods.base import Outputs, build_model, half_of
 from sc2bench.methods.halves import ImageShape, ServerHalf
 from sc2bench.methods.latent import LatentModel, LatentServer
 from sc2bench.methods.shapes import SymbolShapes
-from sc2bench.packet import Packet
-from sc2bench.registry import METHODS
-from sc2bench.state import load_state, unique_state
 from sc2bench.teachers import Images, Preprocess, Sizing, Teacher, load_teacher
+from sc2bench.wire.packet import Packet
 
 
 @dataclass

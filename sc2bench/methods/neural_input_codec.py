@@ -13,15 +13,15 @@ from torch import Tensor, nn
 
 from sc2bench.codecs.neural import NeuralCodec, is_downloaded, small_codec, zoo_codec, zoo_url
 from sc2bench.config import MethodConfig, RunConfig
-from sc2bench.errors import ConfigError, nearest
+from sc2bench.core.errors import ConfigError, nearest
+from sc2bench.core.registry import METHODS
 from sc2bench.methods.base import Outputs
 from sc2bench.methods.finite import require_finite
 from sc2bench.methods.halves import ImageShape
 from sc2bench.methods.latent import LatentDevice, LatentModel, LatentServer, only
 from sc2bench.methods.shapes import output_shape, probe_image
-from sc2bench.packet import Packet
-from sc2bench.registry import METHODS
 from sc2bench.teachers import Frame, Images, Teacher, image_sizes
+from sc2bench.wire.packet import Packet
 
 _LAYOUTS = ("compressai", "small")
 _TOP = 255

@@ -7,8 +7,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from sc2bench.core.errors import ConfigError
 from sc2bench.entropy import LatentCodec, Shape
-from sc2bench.errors import ConfigError
 from sc2bench.methods.halves import ImageShape
 from sc2bench.teachers import Teacher
 

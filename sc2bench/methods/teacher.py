@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from sc2bench.core.registry import METHODS
 from sc2bench.methods.input_codec import InputCodec, InputCodecConfig
-from sc2bench.registry import METHODS
 
 
 @dataclass

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from sc2bench.core.errors import ConfigError, nearest
 from sc2bench.data import ImageSet
-from sc2bench.errors import ConfigError, nearest
 from sc2bench.methods import SplitModel
-from sc2bench.packet import Packet
 from sc2bench.tasks.semantic_segmentation import IGNORED
+from sc2bench.wire.packet import Packet
 
 # Detections with lower scores are not shown.
 LEAST_SCORE = 0.5

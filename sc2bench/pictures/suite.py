@@ -7,15 +7,15 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from sc2bench.config import SuiteConfig
-from sc2bench.errors import CheckpointError, ConfigError, nearest
+from sc2bench.core.errors import CheckpointError, ConfigError, nearest
+from sc2bench.core.registry import METHODS
 from sc2bench.pictures.figure import predictions_figure
 from sc2bench.pictures.predictions import PREDICTED as DRAWN
 from sc2bench.pictures.predictions import Column, choose_scenes, model_column, require_drawn, truth_column
-from sc2bench.registry import METHODS
 from sc2bench.report import Group
 from sc2bench.report.layout import write_figure
-from sc2bench.run import Run, trained_model
-from sc2bench.suite import Suite
+from sc2bench.runs.run import Experiment, trained_model
+from sc2bench.runs.suite import Suite
 
 FIGURE = "predictions"
 _REFERENCE = "teacher"
@@ -74,9 +74,9 @@ def write_pictures(suite: Suite, choice: Choice) -> tuple[list[Path], list[str]]
     return written, notes
 
 
-def _points(suite: Suite, group: Group, choice: Choice) -> tuple[dict[str, list[Run]], list[str]]:
+def _points(suite: Suite, group: Group, choice: Choice) -> tuple[dict[str, list[Experiment]], list[str]]:
     """The chosen runs of each curve, and a sentence for each run that has no weights."""
-    points: dict[str, list[Run]] = {}
+    points: dict[str, list[Experiment]] = {}
     notes = []
     wanted = choice.curves or _default_curves(suite.config, group, suite.runs)
     for label in (label for label in group.curves if label in wanted):
@@ -95,7 +95,7 @@ def _points(suite: Suite, group: Group, choice: Choice) -> tuple[dict[str, list[
     return points, notes
 
 
-def _default_curves(config: SuiteConfig, group: Group, runs: dict[str, list[Run]]) -> list[str]:
+def _default_curves(config: SuiteConfig, group: Group, runs: dict[str, list[Experiment]]) -> list[str]:
     """One curve of each method: the anchor, or the first one that there is."""
     first: dict[str, str] = {}
     for label in group.curves:
@@ -105,7 +105,7 @@ def _default_curves(config: SuiteConfig, group: Group, runs: dict[str, list[Run]
     return list(first.values())
 
 
-def _figure(group: Group, points: dict[str, list[Run]], scenes: int) -> Figure:
+def _figure(group: Group, points: dict[str, list[Experiment]], scenes: int) -> Figure:
     """Runs the models and draws what they say; one at a time is in memory."""
     first = next(iter(points.values()))[0]
     evaluation = first.config.evaluation
@@ -115,7 +115,7 @@ def _figure(group: Group, points: dict[str, list[Run]], scenes: int) -> Figure:
     images = [image for image, _ in samples]
     truth = truth_column(group.task, images, [target for _, target in samples])
 
-    def column(title: str, run: Run) -> Column:
+    def column(title: str, run: Experiment) -> Column:
         model = trained_model(run)
         # Columns are narrow: of bottleneck_channels, channels must do.
         knob = (model.rate_knob or "").split("_")[-1]
@@ -130,8 +130,8 @@ def _figure(group: Group, points: dict[str, list[Run]], scenes: int) -> Figure:
     return predictions_figure([truth, teacher], [found for curve in curves for found in curve], dataset.classes)
 
 
-def _teacher_of(run: Run) -> Run:
+def _teacher_of(run: Experiment) -> Experiment:
     """The experiment that measures the teacher of another one, whether or not the suite has it."""
     method = METHODS[_REFERENCE].config_class(name=_REFERENCE)
     config = replace(run.config, method=method, rate=None, source=None, members=[])
-    return Run(replace(config, stage1=None, stage2=None, stage3=None))
+    return Experiment(replace(config, stage1=None, stage2=None, stage3=None))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import bjontegaard
 import numpy as np
 
-from sc2bench.errors import Sc2benchError
+from sc2bench.core.errors import Sc2benchError
 from sc2bench.report.pareto import pareto_front
 
 # The smallest share of the narrower curve's range that both curves must cover.

@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import pandas as pd
 
+from sc2bench.core.text import markdown
 from sc2bench.report.points import missing_seeds
 from sc2bench.report.quantities import metric_quantity
 from sc2bench.report.table import Table
 from sc2bench.report.tables import REFERENCE_METHOD, measured_on, points_table, references, uncertainty
-from sc2bench.text import markdown
 
 # Cells of a column that says the same in every row of a section stand above it instead.
 _COSTS = ("Device params", "Device MACs")

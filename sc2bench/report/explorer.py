@@ -12,11 +12,11 @@ import pandas as pd
 from matplotlib.markers import MarkerStyle
 from matplotlib.path import Path as Outline
 
+from sc2bench.core.text import one_line
 from sc2bench.report.points import points_of
 from sc2bench.report.quantities import COSTS, METRICS, metric_quantity, quantity
 from sc2bench.report.style import Look, Wish, first_records, identity, looks
 from sc2bench.report.tables import curves
-from sc2bench.text import one_line
 
 # Columns that are not of the record itself.
 _ADDED = ("curve", "path", "setting")

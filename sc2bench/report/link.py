@@ -8,7 +8,7 @@ from math import ceil, floor, inf, sqrt
 import numpy as np
 import pandas as pd
 
-from sc2bench.errors import DataError
+from sc2bench.core.errors import DataError
 from sc2bench.report.pareto import bytes_at_quality, pareto_front
 from sc2bench.report.tables import BELOW_TEACHER, REFERENCE_METHOD, curves, references
 

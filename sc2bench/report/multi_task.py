@@ -7,8 +7,8 @@ from string import ascii_lowercase
 import pandas as pd
 from matplotlib.figure import Figure
 
-from sc2bench.errors import DataError
-from sc2bench.files import write_text
+from sc2bench.core.errors import DataError
+from sc2bench.core.files import write_text
 from sc2bench.report.axes import outside_sentences, quality_limits
 from sc2bench.report.document import document_of
 from sc2bench.report.explorer import explorer_page

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from sc2bench.intervals import binomial_interval
+from sc2bench.core.intervals import binomial_interval
 from sc2bench.record_fields import KINDS
 
 # Metrics that are shares of independent samples, so that older records say enough for an interval.

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from sc2bench.errors import ConfigError
+from sc2bench.core.errors import ConfigError
 
 # Units that stand behind a name in the head of a column; others are clear from the name.
 _HEAD_UNITS = ("%", "ms")

@@ -20,8 +20,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from sc2bench.errors import DataError, nearest
-from sc2bench.files import write_text
+from sc2bench.core.errors import DataError, nearest
+from sc2bench.core.files import write_text
 from sc2bench.report.budgets import budget_table, byte_budgets, cost_budgets, joint_budget_table
 from sc2bench.report.cost_figures import cost_quality_figure, rate_cost_quality_figure
 from sc2bench.report.document import document

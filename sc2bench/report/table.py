@@ -7,9 +7,9 @@ from textwrap import wrap
 
 import pandas as pd
 
-from sc2bench.files import write_text
+from sc2bench.core.files import write_text
+from sc2bench.core.text import csv_cell, latex, latex_label, markdown, one_line
 from sc2bench.report.quantities import Quantity, quantity
-from sc2bench.text import csv_cell, latex, latex_label, markdown, one_line
 
 _FORMAT = ".1f"
 # Tables with more rows than a page takes go over several.

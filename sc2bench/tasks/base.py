@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from sc2bench.config import EvaluationConfig
+from sc2bench.core.intervals import Interval
 from sc2bench.data import ImageSet
-from sc2bench.intervals import Interval
 
 
 class Metric(ABC):

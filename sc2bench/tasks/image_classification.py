@@ -7,11 +7,11 @@ from torch import Tensor
 from torch.nn import functional
 from torchmetrics.classification import MulticlassAccuracy
 
-from sc2bench import processes
 from sc2bench.config import EvaluationConfig
+from sc2bench.core import processes
+from sc2bench.core.intervals import Interval, binomial_interval
+from sc2bench.core.registry import TASKS
 from sc2bench.data import ImageSet
-from sc2bench.intervals import Interval, binomial_interval
-from sc2bench.registry import TASKS
 from sc2bench.tasks.base import Metric, Task
 
 

@@ -6,10 +6,10 @@ from typing import Any
 from torch import Tensor
 
 from sc2bench.config import EvaluationConfig
+from sc2bench.core.errors import ConfigError
+from sc2bench.core.intervals import Interval
+from sc2bench.core.registry import TASKS
 from sc2bench.data import ImageSet, ManyTargets
-from sc2bench.errors import ConfigError
-from sc2bench.intervals import Interval
-from sc2bench.registry import TASKS
 from sc2bench.tasks.base import Metric, Task
 
 

@@ -9,15 +9,15 @@ import torch
 from torch import Tensor
 from torchmetrics.detection import MeanAveragePrecision
 
-from sc2bench import processes
 from sc2bench.config import EvaluationConfig
+from sc2bench.core import processes
+from sc2bench.core.errors import ConfigError
+from sc2bench.core.intervals import Interval, bootstrap_intervals
+from sc2bench.core.registry import TASKS
 from sc2bench.data import ImageSet
-from sc2bench.errors import ConfigError
-from sc2bench.intervals import Interval, bootstrap_intervals
-from sc2bench.registry import TASKS
+from sc2bench.heads.detection import Detections, DetectorOutput
 from sc2bench.tasks.base import Metric, Task
 from sc2bench.tasks.precision import DrawnPrecision
-from sc2bench.teachers.detection import Detections, DetectorOutput
 
 _RESULTS = {"map": "map", "map50": "map_50", "map75": "map_75"}
 _OF_ANNOTATIONS = ("boxes", "labels", "iscrowd", "area")

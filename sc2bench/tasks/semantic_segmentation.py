@@ -8,13 +8,13 @@ from torch import Tensor
 from torch.nn import functional
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
-from sc2bench import processes
 from sc2bench.config import EvaluationConfig
+from sc2bench.core import processes
+from sc2bench.core.intervals import Interval, bootstrap_intervals
+from sc2bench.core.registry import TASKS
 from sc2bench.data import ImageSet
-from sc2bench.intervals import Interval, bootstrap_intervals
-from sc2bench.registry import TASKS
+from sc2bench.heads.segmentation import LabelMaps
 from sc2bench.tasks.base import Metric, Task
-from sc2bench.teachers.segmentation import LabelMaps
 
 # Pixels that no loss and no metric counts.
 IGNORED = 255

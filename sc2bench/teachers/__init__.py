@@ -1,11 +1,11 @@
 """Reference models, whose knowledge split models take over: our own, torchvision's and timm's."""
 
-from sc2bench.sizing import Frame, Sizing, image_sizes
+from sc2bench.heads.base import Head, Output, final
 from sc2bench.teachers.base import Images, Preprocess, Teacher
 from sc2bench.teachers.fashion_resnet import fashion_resnet, small_resnet
 from sc2bench.teachers.files import TRAINED_PREFIX, read_weights
-from sc2bench.teachers.heads import Head, Output, final
 from sc2bench.teachers.load import WEIGHTS, load_teacher, teacher_downloads
+from sc2bench.wire.sizing import Frame, Sizing, image_sizes
 
 __all__ = [
     "TRAINED_PREFIX",

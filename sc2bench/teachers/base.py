@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from sc2bench.chain import Chain
-from sc2bench.inputs import ANY_SHAPE, check_images
-from sc2bench.sizing import Frame, Size, Sizing, image_sizes
-from sc2bench.teachers.heads import Head, LastStage, final
+from sc2bench.heads.base import Head, LastStage, final
+from sc2bench.wire.inputs import ANY_SHAPE, check_images
+from sc2bench.wire.sizing import Frame, Size, Sizing, image_sizes
 
 # Of one size: uint8 (N, C, H, W); else uint8 (C, H, W) each.
 Images = Tensor | Sequence[Tensor]

@@ -7,7 +7,7 @@ from torch import nn
 from torchvision.models.resnet import BasicBlock
 
 from sc2bench.chain import Chain
-from sc2bench.registry import TEACHERS
+from sc2bench.core.registry import TEACHERS
 from sc2bench.teachers.base import Preprocess, Teacher
 
 

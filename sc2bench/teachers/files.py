@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sc2bench.errors import CheckpointError
-from sc2bench.state import load_tensors, misfits, refuse
+from sc2bench.core.errors import CheckpointError
+from sc2bench.core.state import load_tensors, misfits, refuse
 
 # Where a teacher stands in the split model that trains it.
 TRAINED_PREFIX = "server.teacher."

@@ -16,8 +16,8 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from sc2bench.config import TeacherConfig
-from sc2bench.errors import CheckpointError, ConfigError
-from sc2bench.state import load_state
+from sc2bench.core.errors import CheckpointError, ConfigError
+from sc2bench.core.state import load_state
 from sc2bench.teachers.base import Teacher
 from sc2bench.teachers.files import SUFFIXES, TRAINED_PREFIX, fill, read_weights
 

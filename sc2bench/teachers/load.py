@@ -6,11 +6,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from sc2bench import digests
 from sc2bench.config import TeacherConfig
-from sc2bench.errors import CheckpointError, ConfigError
-from sc2bench.registry import TEACHER_LIBRARIES, TEACHERS
-from sc2bench.state import load_state
+from sc2bench.core import digests
+from sc2bench.core.errors import CheckpointError, ConfigError
+from sc2bench.core.registry import TEACHER_LIBRARIES, TEACHERS
+from sc2bench.core.state import load_state
 from sc2bench.teachers.base import Teacher
 from sc2bench.teachers.files import TRAINED_PREFIX, read_weights
 

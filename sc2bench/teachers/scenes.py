@@ -11,12 +11,12 @@ from torchvision.models.detection.rpn import RPNHead
 from torchvision.ops import FeaturePyramidNetwork, MultiScaleRoIAlign
 
 from sc2bench.chain import Chain
-from sc2bench.registry import TEACHERS
+from sc2bench.core.registry import TEACHERS
+from sc2bench.heads.base import Head
+from sc2bench.heads.detection import DetectionHead
+from sc2bench.heads.segmentation import SkipHead
 from sc2bench.teachers.base import Preprocess, Teacher
-from sc2bench.teachers.detection import DetectionHead
 from sc2bench.teachers.fashion_resnet import residual_layer, small_resnet
-from sc2bench.teachers.heads import Head
-from sc2bench.teachers.segmentation import SkipHead
 
 GARMENTS = 10
 _WIDTHS = (32, 64, 96)

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from sc2bench.chain import as_chain
 from sc2bench.config import TeacherConfig
-from sc2bench.errors import ConfigError
-from sc2bench.registry import TEACHER_LIBRARIES
+from sc2bench.core.errors import ConfigError
+from sc2bench.core.registry import TEACHER_LIBRARIES
 from sc2bench.teachers.base import Preprocess, Teacher
 from sc2bench.teachers.library import (
     HUB,

@@ -11,11 +11,11 @@ from torchvision.ops import FrozenBatchNorm2d
 
 from sc2bench.chain import as_chain
 from sc2bench.config import TeacherConfig
-from sc2bench.errors import ConfigError
-from sc2bench.registry import TEACHER_LIBRARIES
-from sc2bench.sizing import Sizing
+from sc2bench.core.errors import ConfigError
+from sc2bench.core.registry import TEACHER_LIBRARIES
+from sc2bench.heads.detection import DetectionHead
+from sc2bench.heads.segmentation import SegmentationHead
 from sc2bench.teachers.base import Preprocess, Teacher
-from sc2bench.teachers.detection import DetectionHead
 from sc2bench.teachers.files import fill, read_weights
 from sc2bench.teachers.library import (
     HUB,
@@ -27,7 +27,7 @@ from sc2bench.teachers.library import (
     in_url_cache,
     is_file,
 )
-from sc2bench.teachers.segmentation import SegmentationHead
+from sc2bench.wire.sizing import Sizing
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)

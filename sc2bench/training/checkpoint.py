@@ -11,10 +11,10 @@ from typing import Any, get_args, get_origin, get_type_hints
 from torch import Tensor
 from torch.optim import Optimizer
 
-from sc2bench.digests import read_object, sealed, unsealed
-from sc2bench.errors import CheckpointError
-from sc2bench.files import remove_leftovers, write_json
-from sc2bench.state import load_tensors, save_tensors
+from sc2bench.core.digests import read_object, sealed, unsealed
+from sc2bench.core.errors import CheckpointError
+from sc2bench.core.files import remove_leftovers, write_json
+from sc2bench.core.state import load_tensors, save_tensors
 from sc2bench.training import optimizer_state
 
 PROGRESS = "progress.json"

@@ -12,13 +12,13 @@ from accelerate import Accelerator
 from accelerate.utils import convert_to_fp32, send_to_device, set_seed
 from torch import Tensor, nn
 
-from sc2bench import processes
 from sc2bench.config import RunConfig
+from sc2bench.core import processes
+from sc2bench.core.errors import TrainingError
+from sc2bench.core.progress import EVALUATION_WORK, Work
+from sc2bench.core.state import load_state, unique_state
 from sc2bench.data import ImageSet, PixelLimit, augment, watching
-from sc2bench.errors import TrainingError
 from sc2bench.methods import SplitModel
-from sc2bench.progress import EVALUATION_WORK, Work
-from sc2bench.state import load_state, unique_state
 from sc2bench.tasks.base import Task
 from sc2bench.teachers import Images, Teacher, final
 from sc2bench.training.checkpoint import Checkpoints, RunProgress

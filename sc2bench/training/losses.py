@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from sc2bench import processes
 from sc2bench.config import StageConfig
+from sc2bench.core import processes
+from sc2bench.core.registry import LOSSES
 from sc2bench.methods import Outputs
-from sc2bench.registry import LOSSES
 from sc2bench.tasks.base import Task
 
 

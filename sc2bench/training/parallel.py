@@ -10,9 +10,9 @@ from accelerate.utils import DistributedDataParallelKwargs
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from sc2bench import processes
 from sc2bench.config import StageConfig
-from sc2bench.errors import ConfigError
+from sc2bench.core import processes
+from sc2bench.core.errors import ConfigError
 
 
 def check_batch_sizes(stages: Mapping[str, StageConfig]) -> None:

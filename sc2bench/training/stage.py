@@ -10,11 +10,11 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.utils.data import DataLoader
 
 from sc2bench.config import StageConfig
+from sc2bench.core.errors import ConfigError, nearest
+from sc2bench.core.progress import EVALUATION_WORK
+from sc2bench.core.registry import LOSSES
 from sc2bench.data import Batch, EpochSampler, ImageSet
-from sc2bench.errors import ConfigError, nearest
 from sc2bench.methods import SplitModel
-from sc2bench.progress import EVALUATION_WORK
-from sc2bench.registry import LOSSES
 from sc2bench.teachers import Teacher
 from sc2bench.training.losses import Loss
 

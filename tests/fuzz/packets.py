@@ -18,8 +18,8 @@ from torch import Tensor
 
 from sc2bench.config import compose
 from sc2bench.methods import SplitModel, build_model
-from sc2bench.packet import Limits, Packet, PacketError, SessionHeader, fingerprint, read_session, write_session
 from sc2bench.teachers import load_teacher
+from sc2bench.wire.packet import Limits, Packet, PacketError, SessionHeader, fingerprint, read_session, write_session
 
 _STUDENT = ["method=entropic_student", "rate=1", "method.latent_channels=4"]
 _SCENE = ["method.bottleneck=fp_scene", "method.widths=[6,8,10]"]

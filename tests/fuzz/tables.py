@@ -4,7 +4,7 @@ from collections import Counter
 
 import numpy as np
 
-from sc2bench.coding import CodingError, EntropyTablesDamaged, IntegerTables, SymbolCoder
+from sc2bench.wire.coding import CodingError, EntropyTablesDamaged, IntegerTables, SymbolCoder
 
 _INT32 = np.iinfo(np.int32)
 _EDGES = (0, 1, -1, 2, 65535, 65536, 65537, 1 << 24, _INT32.max, _INT32.min, 1 << 32, (1 << 62) + 1)

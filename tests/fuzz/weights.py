@@ -21,16 +21,16 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from sc2bench import digests
 from sc2bench.config import compose
+from sc2bench.core import digests
+from sc2bench.core.errors import CheckpointError
+from sc2bench.core.state import load_state, load_tensors, save_tensors, unique_state
 from sc2bench.entropy import CodingError, EntropyTablesMissing, FactorizedPrior
-from sc2bench.errors import CheckpointError
 from sc2bench.exporting import runner
-from sc2bench.packet import SessionHeader
-from sc2bench.run import trained_run
-from sc2bench.state import load_state, load_tensors, save_tensors, unique_state
+from sc2bench.runs.run import trained_run
 from sc2bench.teachers.files import fill, read_weights
 from sc2bench.training.checkpoint import PROGRESS, Checkpoints, RunProgress
+from sc2bench.wire.packet import SessionHeader
 from tests.fuzz.damage import flip, harm
 
 _EPOCHS = [3, 2]

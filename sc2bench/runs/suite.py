@@ -1,0 +1,148 @@
+"""A suite: curves that are measured and drawn together."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from sc2bench.config import RunConfig, SuiteConfig, compose, load_suite
+from sc2bench.config.overrides import Override, Shared
+from sc2bench.config.unused import ignored
+from sc2bench.core.errors import ConfigError, DataError
+from sc2bench.records import find_record, records_frame
+from sc2bench.report import Group, groups_of
+from sc2bench.runs.run import Experiment, run_all
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A suite with its experiments.
+
+    Attributes:
+        config: as it stands in the YAML file.
+        runs: for each curve's label its experiments, in the order of its rates, and for each rate in that of its seeds.
+    """
+
+    config: SuiteConfig
+    runs: dict[str, list[Experiment]]
+
+    @classmethod
+    def load(cls, name: str, overrides: Sequence[str] = (), config_dirs: Sequence[str] = ()) -> "Suite":
+        """Reads a suite and composes all its experiments, so that every mistake shows before anything runs.
+
+        Args:
+            name: of a suite in `configs/suite/`, or the path of a YAML file.
+            overrides: for all experiments, after the suite's own.
+            config_dirs: further folders of configurations.
+
+        Raises:
+            ConfigError: the suite or one of its experiments is wrong; the sentence names the curve.
+        """
+        config = load_suite(name, config_dirs)
+        runs = {}
+        for i, curve in enumerate(config.curves):
+            own = [f"output=results/{config.name}", *map(Shared, config.overrides), *curve.overrides]
+            rates = [[]] if curve.rates is None else [[f"rate={rate}"] for rate in curve.rates]
+            seeds = [[]] if curve.seeds is None else [[f"seed={seed}"] for seed in curve.seeds]
+            points = [[*own, *rate, *seed, *map(Shared, overrides)] for rate in rates for seed in seeds]
+            try:
+                # An override may make several points the same experiment, which is measured, and counted, once.
+                found = [Experiment(compose(point, config_dirs)) for point in points]
+                runs[curve.label] = list({run.run_id: run for run in found}.values())
+            except ConfigError as error:
+                raise ConfigError(f"suite '{config.name}', curves[{i}], curve '{curve.label}': {error}") from error
+        suite = cls(config, runs)
+        suite._check_shared([*config.overrides, *overrides])
+        tasks = list(dict.fromkeys(group.task for group in suite.groups))
+        if config.metric is not None and len(tasks) > 1:
+            raise ConfigError(
+                f"metric: suite '{config.name}' has several tasks ({', '.join(tasks)}), each compared by a metric of "
+                f"its own; leave '{config.metric}' out"
+            )
+        return suite
+
+    def _check_shared(self, overrides: Sequence[str]) -> None:
+        """Raises `ConfigError` for an override of all experiments that has an effect on none of them."""
+        configs = [run.config for run in self.all_runs()]
+        # Settings of stages reach those that the experiments build on, too.
+        everywhere = [each for config in configs for each in _with_parts(config)]
+        keys = dict.fromkeys(Override.of(text).key for text in overrides)
+        for key in keys:
+            if key.partition(".")[0] in keys.keys() - {key}:
+                continue  # of a stage that another one takes out, as in stage2=null
+            reasons = [ignored(config, key) for config in everywhere]
+            if all(reason is not None for reason in reasons):
+                raise ConfigError(f"{key}: no experiment of suite '{self.config.name}' takes it: {reasons[0]}")
+
+    @property
+    def groups(self) -> list[Group]:
+        """The curves by task and data set; each group has a report of its own."""
+        configs = {label: runs[0].config.task for label, runs in self.runs.items()}
+        return groups_of({label: (task.name, task.dataset) for label, task in configs.items()})
+
+    @property
+    def folder(self) -> Path:
+        """Where the suite's tables and figures go."""
+        return Path(self.all_runs()[0].config.output)
+
+    @property
+    def job_folder(self) -> Path:
+        """Where jobs that work on the suite leave their logs."""
+        return Path(self.all_runs()[0].config.checkpoints) / "jobs" / self.config.name
+
+    def all_runs(self) -> list[Experiment]:
+        """The experiments of all curves, in order."""
+        return [run for runs in self.runs.values() for run in runs]
+
+    def rates(self, label: str) -> list[Experiment]:
+        """The experiments of a curve, one a rate: that of the first seed."""
+        first: dict[float | None, Experiment] = {}
+        for run in self.runs[label]:
+            first.setdefault(run.config.rate, run)
+        return list(first.values())
+
+    def run(
+        self,
+        *,
+        force: bool = False,
+        force_before: float | None = None,
+        retrain: bool = False,
+        quiet: bool = False,
+        wait: bool = True,
+    ) -> None:
+        """Measures every point that has no record yet; see `run_all`."""
+        run_all(self.all_runs(), force=force, force_before=force_before, retrain=retrain, quiet=quiet, wait=wait)
+
+    def records(self) -> pd.DataFrame:
+        """The records that exist, with the column `curve`.
+
+        Raises:
+            DataError: one is damaged, or some that one folder is named for were measured on different data.
+        """
+        known = [(label, run, run.reported_path()) for label, runs in self.runs.items() for run in runs]
+        found = []
+        seen: dict[tuple[str, ...], tuple[str, Path]] = {}
+        for label, run, path in known:
+            # Others may measure points again, or take them away, at the same time.
+            record = None if path is None else find_record(path)
+            if path is None or record is None:
+                continue
+            found.append((label, path, record))
+            if record["data_fingerprint"] is not None:
+                task = run.config.task
+                data = (task.name, task.dataset, str(task.root), record["split"], str(task.validation_fraction))
+                held, first = seen.setdefault(data, (record["data_fingerprint"], path))
+                if held != record["data_fingerprint"]:
+                    raise DataError(
+                        f"{first} and {path} were measured on different data ({held} and "
+                        f"{record['data_fingerprint']}), so they are no points of one suite; give task.root, with the "
+                        "data that is meant, or move the others away"
+                    )
+        frame = records_frame([(path, record) for _, path, record in found])
+        frame.insert(0, "curve", [label for label, _, _ in found])
+        return frame
+
+
+def _with_parts(config: RunConfig) -> list[RunConfig]:
+    return [config, *(each for part in config.parts for each in _with_parts(part))]

@@ -1,0 +1,259 @@
+"""Values of wrong types, settings without effect, recipes, and suites that are shrunk."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import fields
+from typing import Any, get_args, get_origin, get_type_hints
+
+import pytest
+
+from sc2bench.config import (
+    CurveConfig,
+    EvaluationConfig,
+    StageConfig,
+    SuiteConfig,
+    TaskConfig,
+    TeacherConfig,
+    compose,
+    from_resolved,
+    load_suite,
+)
+from sc2bench.config.fields import type_at
+from sc2bench.config.schemas import Settings
+from sc2bench.core.errors import ConfigError
+from sc2bench.core.registry import METHODS
+from sc2bench.runs.suite import Suite
+
+WRONG = {
+    int: ["x", "1.5", "nan", "inf", "1e3", "", "10,20", "[1]", "{a: 1}", "[]", "true"],
+    float: ["x", "nan", "inf", "-inf", "1,5", "", "10,20", "[1]", "{a: 1}", "[]", "true"],
+    bool: ["x", "2", "nan", "", "[true]", "{a: 1}"],
+    list: ["x", "1", "{a: 1}", "a,b", "true"],
+    dict: ["x", "1", "[1]", "[]", "true"],
+}
+INNER = {int: ["x", "1.5", "nan", "[1]", "null"], float: ["x", "nan", "[1]", "{a: 1}"], str: ["[1]", "{a: 1}", "null"]}
+JSON = {
+    int: [1.5, True, "x", [1], {}, [None]],
+    float: [True, "x", [1.0], {}, float("nan"), float("inf")],
+    bool: ["x", 2, [], {}],
+    str: [True, 1.5, [], {}],
+    list: ["x", 1, {}, True],
+    dict: ["x", 1, [], True],
+}
+
+# Other tests of the same process load plugins.
+SHIPPED = [name for name in METHODS.names() if METHODS[name].__module__.startswith("sc2bench.")]
+
+
+def kinds(schema: type, prefix: str) -> Iterator[tuple[str, Any]]:
+    for field in fields(schema):
+        if field.name != "name" or prefix in ("task", "teacher"):
+            kind, _ = type_at(schema, [field.name])
+            yield (f"{prefix}.{field.name}" if prefix else field.name), kind
+
+
+def all_fields() -> list[tuple[str, str, Any]]:
+    groups = {"": Settings, "task": TaskConfig, "teacher": TeacherConfig, "stage1": StageConfig}
+    groups["evaluation"] = EvaluationConfig
+    found = [("end_to_end", *pair) for prefix, schema in groups.items() for pair in kinds(schema, prefix)]
+    return found + [(name, *pair) for name in SHIPPED for pair in kinds(METHODS[name].config_class, "method")]
+
+
+def wrong_texts(kind: Any) -> list[str]:
+    if get_origin(kind) is list:
+        return [*WRONG[list], *(f"[{text}]" for text in INNER[get_args(kind)[0]])]
+    if get_origin(kind) is dict:
+        return [*WRONG[dict], *(f"{{a: {text}}}" for text in INNER.get(get_args(kind)[1], []) if text != "null")]
+    return WRONG.get(kind, [])
+
+
+@pytest.mark.slow
+def test_values_of_wrong_types_name_the_full_key():
+    tried = 0
+    for method, key, kind in all_fields():
+        rate = [] if method == "teacher" else ["rate=1"]
+        base = ["recipe=none", f"method={method}", *rate, "stage1.trainable=[device]", "stage1.losses={task: 1}"]
+        for text in wrong_texts(kind):
+            with pytest.raises(ConfigError) as error:
+                compose([*base, f"{key}={text}"])
+            assert str(error.value).startswith(key), (key, text, str(error.value))
+            assert "\n" not in str(error.value)
+            tried += 1
+    assert tried > 400
+
+
+def test_values_of_wrong_types_in_stored_configurations_name_the_full_key():
+    stored = compose(["method=end_to_end"]).resolved()
+    for method, key, kind in all_fields():
+        if method != "end_to_end":
+            continue
+        for value in JSON[get_origin(kind) or kind]:
+            raw = json.loads(json.dumps(stored))
+            place = raw
+            *groups, name = key.split(".")
+            for group in groups:
+                place = place[group]
+            place[name] = value
+            with pytest.raises(ConfigError) as error:
+                from_resolved(raw)
+            assert str(error.value).startswith(key), (key, value, str(error.value))
+    for raw in ([], "x", None, 3, {"method": []}, stored | {"members": 3}, stored | {"source": "x"}):
+        with pytest.raises(ConfigError):
+            from_resolved(raw)
+
+
+def test_values_of_wrong_types_in_suites_name_the_place(tmp_path):
+    path = tmp_path / "s.yaml"
+    curve = {"label": "a", "overrides": ["method=input_codec"], "rates": [1]}
+    for schema, prefix in ((CurveConfig, "curves[1]."), (SuiteConfig, "")):
+        for name, hint in get_type_hints(schema).items():
+            kind, _ = type_at(schema, [name])
+            for text in wrong_texts(kind) if name != "curves" else []:
+                suite: dict[str, Any] = {"curves": [curve, curve | {"label": "b"}]}
+                (suite["curves"][1] if prefix else suite)[name] = "HERE"
+                path.write_text(
+                    json.dumps(suite).replace('"HERE"', text if text[:1] in ("[", "{") else json.dumps(text))
+                )
+                with pytest.raises(ConfigError, match=r"s\.yaml") as error:
+                    load_suite(str(path))
+                assert f"{prefix}{name}" in str(error.value), (name, hint, text)
+    for rates, message in (
+        ("[]", r"curves\[0\].rates: empty"),
+        ("[1, 1.0]", r"curves\[0\].rates\[1\]: 1 is there twice"),
+    ):
+        path.write_text(f"curves: [{{label: a, rates: {rates}}}]\n")
+        with pytest.raises(ConfigError, match=message):
+            load_suite(str(path))
+    path.write_text("curves: [{label: a, overrides: [method=teacher]}, {label: b, overrides: [rate=x]}]\n")
+    with pytest.raises(ConfigError, match=r"curves\[1\], curve 'b': rate: .*'x'.* could not be converted"):
+        Suite.load(str(path))
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("stage1.prior_learning_rate=0", "stage1.prior_learning_rate: 0.0 must be above 0"),
+        ("stage1.warmup=1.5", r"stage1.warmup: 1.5 is not in 0 ... 1"),
+        ("stage1.weight_decay=-1", "stage1.weight_decay: -1.0 is below"),
+        ("stage1.label_smoothing=2", r"stage1.label_smoothing: 2.0 is not in"),
+        ("method=neural_input_codec", "rate: method 'neural_input_codec' needs one"),
+        ("stage3.epochs=2", "stage3: the experiment has no such stage"),
+        ("output=", "output: '' is no path of a folder"),
+        ("task.root=a\0b", "task.root: .* is no path of a folder"),
+        ("a..b=1", "is not of the form key=value"),
+        ("=1", "is not of the form key=value"),
+        ("output.a=1", r"output: \{'a': '1'\} is no single value"),
+        ("stage1.losses.rate.x=1", "stage1.losses.rate.*"),
+        ("source=task=x", "source: 'task=x' is no list of overrides"),
+        ("members=[a]", r"members\[0\]: 'a' is no list of overrides"),
+        ("stage1.losses={kd: 1, kd: 2}", "the key 'kd' twice"),
+        ("rate=${oc.env:HOME}", "can be referred to"),
+    ],
+)
+def test_other_wrong_values(override, message):
+    with pytest.raises(ConfigError, match=message):
+        compose(["method=entropic_student", override])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["method=teacher", "rate=3"], "rate: method 'teacher' has no rate knob"),
+        (
+            ["method=input_codec", "method.codec=raw", "rate=3"],
+            "rate: method 'input_codec' with codec 'raw' has no rate knob",
+        ),
+        (
+            ["method=feature_codec", "method.codec=raw", "rate=3"],
+            "rate: method 'feature_codec' with codec 'raw' has no rate knob",
+        ),
+        (["stage1.kd_alpha=0.9"], r"stage1.kd_alpha: none of the losses .* looks at it; it belongs to kd"),
+        (["stage1.milestones=[1]"], "stage1.milestones: schedule 'one_cycle' has none; it belongs to multi_step"),
+        (["stage1.momentum=0.5"], "stage1.momentum: optimizer 'adam' has none; it belongs to sgd"),
+        (["task.resize=64", "task.crop=32"], "task.resize: data set 'fashion_mnist' has sizes of its own"),
+        (["evaluation.coco_backend=faster_coco_eval"], "has no mean average precision"),
+        (
+            ["method=neural_input_codec", "rate=1", "method.weights=x.pt"],
+            "method.weights: layout 'small' is trained here",
+        ),
+    ],
+)
+def test_settings_without_effect_are_refused(overrides, message):
+    with pytest.raises(ConfigError, match=message):
+        compose(overrides)
+
+
+def test_settings_to_their_defaults_are_never_in_the_way():
+    compose(["stage1.milestones=[]", "stage1.momentum=0.9", "task.resize=null", "stage2.epochs=1", "stage2=null"])
+    assert compose(["method=teacher", "rate=null"]).rate is None
+
+
+def test_a_method_that_learns_needs_a_recipe_for_the_task(tmp_path):
+    with pytest.raises(ConfigError) as error:
+        compose(["task=scenes_detection", "method=entropy_bottleneck"])
+    assert "no recipe of it for task 'scenes_detection'" in str(error.value)
+    assert "fashion_mnist_entropy_bottleneck, ilsvrc2012_entropy_bottleneck" in str(error.value)
+    assert "recipe=NAME" in str(error.value)
+    chosen = compose(["task=scenes_detection", "method=entropy_bottleneck", "recipe=ilsvrc2012_entropy_bottleneck"])
+    assert chosen.stages["stage1"].epochs == 10
+    bare = ["task=scenes_detection", "method=entropy_bottleneck", "recipe=none"]
+    for without in (bare, ["stage1=null", "stage2=null"]):
+        with pytest.raises(ConfigError, match="would measure random weights of"):
+            compose(without)
+    own = compose([*bare, "stage1.trainable=[device, server]", "stage1.losses={task:1.0,rate:${rate}}"])
+    assert own.stages["stage1"].losses == {"task": 1.0, "rate": own.rate}
+    # Those that learn nothing need none.
+    for method in ("teacher", "input_codec", "feature_codec", "neural_input_codec"):
+        compose(["task=coco2017", f"method={method}", *(["rate=1"] if method != "teacher" else [])])
+    # A recipe of one's own goes before the package's of the same name, and may include others.
+    (tmp_path / "recipe").mkdir()
+    own_recipe = tmp_path / "recipe" / "fashion_mnist_end_to_end.yaml"
+    own_recipe.write_text("# @package _global_\ndefaults: [mine, _self_]\nstage1: {epochs: 3}\n")
+    (tmp_path / "recipe" / "mine.yaml").write_text("# @package _global_\nstage1: {epochs: 9, batch_size: 7}\n")
+    stage = compose(["method=end_to_end"], [str(tmp_path)]).stages["stage1"]
+    assert (stage.epochs, stage.batch_size) == (3, 7)
+    own_recipe.write_text("# @package _global_\ndefaults: [fashion_mnist_end_to_end]\n")
+    with pytest.raises(ConfigError, match="includes itself"):
+        compose(["method=end_to_end"], [str(tmp_path)])
+
+
+@pytest.mark.parametrize(
+    ("epochs", "expected"), [(20, [5, 10, 15]), (40, [10, 20, 30]), (4, [1, 2, 3]), (1, []), (3, [1, 2])]
+)
+def test_milestones_move_with_the_epochs(epochs, expected):
+    base = ["task=ilsvrc2012", "method=channel_reduction", f"stage1.epochs={epochs}"]
+    assert compose(base).stages["stage1"].milestones == expected
+    with pytest.raises(ConfigError, match=r"stage1.milestones: \[99\] must lie between 1 and epochs"):
+        compose([*base, "stage1.milestones=[99]"])
+
+
+def test_suites_shrink_from_the_command_line(tmp_path):
+    path = tmp_path / "s.yaml"
+    path.write_text(
+        "curves:\n"
+        "- {label: JPEG, overrides: [method=input_codec], rates: [10]}\n"
+        "- {label: T, overrides: [method=teacher]}\n"
+        "- {label: Own, overrides: [task=ilsvrc2012, method=channel_reduction, stage1.epochs=10, "
+        "'stage1.milestones=[4]']}\n"
+        "- {label: S, overrides: [task=scenes_detection, method=entropic_student], rates: [0.1]}\n"
+    )
+    small = ["stage1.samples=256", "stage1.epochs=1", "stage2.epochs=1", "rate=2"]
+    runs = {label: runs[0].config for label, runs in Suite.load(str(path), small).runs.items()}
+    assert runs["JPEG"].stages == runs["T"].stages == {}
+    assert runs["T"].rate is None
+    own = runs["Own"].stages["stage1"]
+    assert (own.epochs, own.samples, own.milestones) == (1, 256, [])
+    assert list(runs["Own"].stages) == ["stage1"]
+    source = runs["S"].source
+    assert source is not None
+    assert {stage.epochs for config in (runs["S"], source) for stage in config.stages.values()} == {1}
+    assert source.stages["stage1"].samples == 256
+    for override, message in (
+        ("stage3.epochs=1", "stage3.epochs: no experiment of suite 's' takes it: there is no stage3"),
+        ("stage1.momentum=0.5", "stage1.momentum: no experiment of suite 's' takes it"),
+        ("stage1.epocs=1", "unknown key 'stage1.epocs'"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            Suite.load(str(path), [override])
+    with pytest.raises(ConfigError, match=r"curve 'Own': stage1\.milestones"):
+        Suite.load(str(path), ["stage1.epochs=1", "stage1.milestones=[4]"])
