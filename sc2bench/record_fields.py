@@ -130,6 +130,8 @@ LATER: dict[str, Kind] = {
     "latency_repeats": COUNT.or_null,
     "latency_threads": SOME.or_null,
     **EXPORTED,
+    # Of the side information what no prior has coded: the sizes of images, and the checks of hyperpriors.
+    "uncoded_bytes_mean": AMOUNT.or_null,
     # For metrics that have one, the ends of the confidence interval of 95 %, in the metric's unit.
     "quality_interval": GROUP.or_null,
     # Of the split that was measured; see `ImageSet.fingerprint`.

@@ -85,7 +85,7 @@ def check(config: RunConfig) -> None:
                 f"{name}.milestones: {stage.milestones} must lie between 1 and epochs - 1 = {stage.epochs - 1}"
             )
     knob = METHODS[config.method.name].rate_knob
-    if knob is not None and config.rate is None:
+    if knob is not None and config.rate is None and config.method.has_rate():
         raise ConfigError(f"rate: method '{config.method.name}' needs one; add rate=VALUE (its {knob})")
 
 

@@ -244,6 +244,10 @@ class MethodConfig:
 
     name: str = "???"
 
+    def has_rate(self) -> bool:
+        """Whether the method's rate knob, if it has one, turns anything with these settings."""
+        return True
+
     def unused(self) -> dict[str, str]:
         """Names of the fields that have no effect beside the values of the others, each with the reason."""
         return {}

@@ -20,8 +20,8 @@ _WITHOUT_BOXES = ("image_classification", "semantic_segmentation")
 
 
 def has_rate(config: RunConfig) -> bool:
-    """Whether the method has a rate knob."""
-    return METHODS[config.method.name].rate_knob is not None
+    """Whether the method has a rate knob, and it turns something."""
+    return METHODS[config.method.name].rate_knob is not None and config.method.has_rate()
 
 
 def ignored(config: RunConfig, key: str) -> str | None:
@@ -31,7 +31,7 @@ def ignored(config: RunConfig, key: str) -> str | None:
     """
     group, _, name = key.partition(".")
     if key == "rate":
-        return None if config.rate is None or has_rate(config) else _RATE.format(config.method.name, config.rate)
+        return None if config.rate is None or has_rate(config) else _RATE.format(_named(config), config.rate)
     if group in config.stages and name == "label_smoothing" and config.task.name == _BOXES:
         smoothing = config.stages[group].label_smoothing
         return f"the loss of task '{_BOXES}' smooths no labels; leave it out" if smoothing else None
@@ -48,6 +48,12 @@ def ignored(config: RunConfig, key: str) -> str | None:
         backend = config.evaluation.coco_backend
         return None if backend == "pycocotools" else f"task '{config.task.name}' has no mean average precision"
     return None
+
+
+def _named(config: RunConfig) -> str:
+    """The method, with its codec if it is the one that has no rate."""
+    name = config.method.name
+    return name if METHODS[name].rate_knob is None else f"{name}' with codec '{getattr(config.method, 'codec', '')}"
 
 
 def _has_own_sizes(dataset: str) -> bool:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from sc2bench.chain import Chain, cut
-from sc2bench.codecs.base import ImageCodec
+from sc2bench.codecs.base import ImageCodec, has_quality
 from sc2bench.config import MethodConfig, RunConfig
 from sc2bench.core.errors import ConfigError, nearest
 from sc2bench.core.registry import IMAGE_CODECS, METHODS
@@ -31,13 +31,16 @@ from sc2bench.wire.packet import Packet, PacketError, SessionHeader
 _RANGES = ("channel", "sample")
 _TOP = 255
 _RANGE_TYPE = np.dtype(">f2")
+# What lies beyond would be cut off, and arrive as another number.
+LARGEST = float(np.finfo(_RANGE_TYPE).max)
 
 
 @dataclass
 class FeatureCodecConfig(MethodConfig):
     """The codec works on the output of the teacher's stage `after`.
 
-    `ranges`: "sample", a minimum and a maximum for all channels together, or "channel", one pair for each of them.
+    `ranges`: "sample", a minimum and a maximum for all channels together, or "channel", one pair for each of them. What
+    counts as channels is the first axis of a sample's features: of transformers' stages these are tokens, or rows.
     `options` are the codec's own.
     """
 
@@ -45,6 +48,10 @@ class FeatureCodecConfig(MethodConfig):
     after: str = "layer1"
     ranges: str = "sample"
     options: dict[str, str] = field(default_factory=dict)
+
+    def has_rate(self) -> bool:
+        """Whether the codec has a quality."""
+        return has_quality(self.codec)
 
 
 class Tiling:
@@ -69,11 +76,10 @@ class Tiling:
         return 1, self.rows * self.shape[1], self.columns * self.shape[2]
 
     def to_image(self, features: np.ndarray) -> tuple[np.ndarray, bytes]:
-        """Turns float32 `shape` into uint8 `image_shape` and the ranges, two float16 each."""
+        """Turns float32 `shape`, up to `LARGEST`, into uint8 `image_shape` and the ranges, two float16 each."""
         features = features.reshape(self.shape)
         axes = (1, 2) if self.per_channel else (0, 1, 2)
-        finite = np.finfo(np.float16)
-        ranges = np.stack([features.min(axes), features.max(axes)], -1).clip(finite.min, finite.max)
+        ranges = np.stack([features.min(axes), features.max(axes)], -1)
         sent = ranges.astype(_RANGE_TYPE)
         low, span = self._low_and_span(sent)
         levels = np.rint((features - low) / np.where(span > 0, span, 1) * _TOP).clip(0, _TOP).astype(np.uint8)
@@ -145,8 +151,8 @@ class FeatureCodecDevice(DeviceHalf):
         return self.head(self.preprocess(images)).float()
 
     def code(self, values: Tensor) -> list[Packet]:
-        """Tiles features and codes them as images; raises `InputError` for some that are not finite."""
-        require_codable(values)
+        """Tiles features and codes them as images; raises `InputError` for some that ranges can't hold."""
+        require_codable(values, LARGEST)
         tiling = self.tilings.of(tuple(values.shape[1:]))
         tiled = [tiling.to_image(sample) for sample in values.cpu().numpy()]
         coded = self.codec.encode(np.stack([image for image, _ in tiled]))
@@ -202,7 +208,7 @@ class FeatureCodec(SplitModel):
     """The teacher, cut in two, with an image codec between the parts; nothing learns."""
 
     config_class = FeatureCodecConfig
-    rate_knob = "quality"
+    rate_knob: str | None = "quality"
 
     device: FeatureCodecDevice
     server: FeatureCodecServer
@@ -221,7 +227,10 @@ class FeatureCodec(SplitModel):
         tilings = Tilings(ShapeOf(teacher.preprocess, stages), options.ranges == "channel")
         device = FeatureCodecDevice(teacher.preprocess, stages, codec, tilings)
         server = FeatureCodecServer(codec, tilings, tail, head, options.after, teacher.preprocess.sizing)
-        return cls(device, server, image_shape, shape)
+        model = cls(device, server, image_shape, shape)
+        if codec.quality_range is None:
+            model.rate_knob = None
+        return model
 
     def forward(self, images: Images, targets: Any = None, features: Collection[str] = ()) -> Outputs:
         """The teacher's prediction from features as they are: codecs have no gradient."""

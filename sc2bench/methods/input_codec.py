@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sc2bench.codecs.base import ImageCodec
+from sc2bench.codecs.base import ImageCodec, has_quality
 from sc2bench.config import MethodConfig, RunConfig
 from sc2bench.core.registry import IMAGE_CODECS, METHODS
 from sc2bench.methods.base import Outputs, SplitModel
@@ -24,6 +24,10 @@ class InputCodecConfig(MethodConfig):
 
     codec: str = "jpeg"
     options: dict[str, str] = field(default_factory=dict)
+
+    def has_rate(self) -> bool:
+        """Whether the codec has a quality."""
+        return has_quality(self.codec)
 
 
 class InputCodecDevice(DeviceHalf):
@@ -88,7 +92,10 @@ class InputCodec(SplitModel):
     def from_config(cls, config: RunConfig, teacher: Teacher, image_shape: ImageShape) -> "InputCodec":
         """Builds the codec at the configured quality before the teacher."""
         codec = IMAGE_CODECS[config.method.codec](config.rate, **config.method.options)
-        return cls(InputCodecDevice(codec), InputCodecServer(codec, teacher), image_shape, image_shape)
+        model = cls(InputCodecDevice(codec), InputCodecServer(codec, teacher), image_shape, image_shape)
+        if codec.quality_range is None:
+            model.rate_knob = None
+        return model
 
     def forward(self, images: Images, targets: Any = None, features: Collection[str] = ()) -> Outputs:
         """The teacher's prediction for images as they are: codecs have no gradient."""

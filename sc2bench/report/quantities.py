@@ -69,6 +69,7 @@ _OTHERS = {
     "bytes_p95": Quantity("Data size, 95th percentile", "Bytes p95", "bytes", "lower"),
     "payload_bytes_mean": Quantity("Payload", "Payload", "bytes per image", "lower"),
     "side_info_bytes_mean": Quantity("Side information", "Side info", "bytes per image", "lower"),
+    "uncoded_bytes_mean": Quantity("Side information without a prior", "Uncoded", "bytes per image", "lower"),
     "framing_bytes_mean": Quantity("Framing", "Framing", "bytes per image", "lower"),
     "session_bytes": Quantity("Session header", "Session", "bytes, sent once", "lower"),
     "estimated_bits_mean": Quantity("Estimated rate", "Estimated bits", "bits per image", "lower"),

@@ -94,6 +94,24 @@ def test_jpeg_is_what_pillow_writes(test_images):
     assert IMAGE_CODECS["jpeg"](35).encode_image(image) == buffer.getvalue()
 
 
+@pytest.mark.parametrize("name", LOSSY)
+def test_a_quality_is_honoured_or_refused(name):
+    if name not in ("jpeg2000", "jpeg_xl"):
+        with pytest.raises(ConfigError, match=f"'{name}' takes whole numbers, not quality 30.5; round the rate"):
+            IMAGE_CODECS[name](30.5)
+        return
+    whole, between = (IMAGE_CODECS[name](quality).encode_image(colourful()[0]) for quality in (30, 30.5))
+    assert between != whole
+
+
+def test_a_codec_without_quality_takes_none():
+    with pytest.raises(ConfigError, match="'raw' has no quality, so 7 would change nothing; leave rate out"):
+        IMAGE_CODECS["raw"](7)
+    config = compose(["method=feature_codec", "method.codec=raw", "teacher.weights=random"])
+    assert config.rate is None
+    assert build_model(config, fashion_resnet(), (1, 28, 28)).rate_knob is None
+
+
 def test_raw_is_lossless_and_as_long_as_the_image(test_images):
     images = test_images.images[:5].numpy()
     packed = IMAGE_CODECS["raw"](None).encode(images)

@@ -159,6 +159,14 @@ def test_other_wrong_values(override, message):
     ("overrides", "message"),
     [
         (["method=teacher", "rate=3"], "rate: method 'teacher' has no rate knob"),
+        (
+            ["method=input_codec", "method.codec=raw", "rate=3"],
+            "rate: method 'input_codec' with codec 'raw' has no rate knob",
+        ),
+        (
+            ["method=feature_codec", "method.codec=raw", "rate=3"],
+            "rate: method 'feature_codec' with codec 'raw' has no rate knob",
+        ),
         (["stage1.kd_alpha=0.9"], r"stage1.kd_alpha: none of the losses .* looks at it; it belongs to kd"),
         (["stage1.milestones=[1]"], "stage1.milestones: schedule 'one_cycle' has none; it belongs to multi_step"),
         (["stage1.momentum=0.5"], "stage1.momentum: optimizer 'adam' has none; it belongs to sgd"),

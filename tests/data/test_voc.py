@@ -213,6 +213,25 @@ def test_masks_of_any_depth_hold_their_indices(tmp_path, kind, bits):
     assert np.array_equal(np.asarray(read_indices(path)), indices)
 
 
+@pytest.mark.parametrize("kind", ["JPEG", "binary", "plain"])
+def test_masks_whose_values_would_change_are_refused(tmp_path, kind):
+    """A mask is called .png whatever it is; JPEG has changed its indices, and Pillow stretches 20 of 20 to 255."""
+    indices, path = np.arange(21, dtype=np.uint8).reshape(3, 7), tmp_path / "mask.png"
+
+    def portable(top: int) -> bytes:
+        pixels = indices.tobytes() if kind == "binary" else " ".join(map(str, indices.ravel())).encode()
+        return b"%s 7 3 %d\n%s" % (b"P5" if kind == "binary" else b"P2", top, pixels)
+
+    if kind == "JPEG":
+        Image.fromarray(indices).save(path, "JPEG")
+    else:
+        path.write_bytes(portable(255))
+        assert np.array_equal(np.asarray(read_indices(path)), indices)
+        path.write_bytes(portable(20))
+    with pytest.raises(ImageError, match="where class indices belong"):
+        read_indices(path)
+
+
 @pytest.mark.parametrize("size", [(1, 1), (1, 90), (90, 1)])
 def test_images_of_one_pixel_in_a_direction_are_presented(size):
     image, mask = Image.new("RGB", size, (1, 2, 3)), Image.new("L", size, 4)

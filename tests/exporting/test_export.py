@@ -2,6 +2,7 @@
 
 import io
 import json
+import logging
 import subprocess
 import sys
 from contextlib import redirect_stdout
@@ -160,7 +161,10 @@ def test_images_of_any_size(sizing, tmp_path, few_scenes):
     # Cut to further sizes, for one of which the longer side bounds the scaling.
     images = [*scenes.sample(6), *(image[:, :33, :77] for image in scenes.sample(2))]
     export_device(model, tmp_path)
+    level = logging.getLogger().level
     quantize_encoder(tmp_path, [image.numpy() for image in images[:2]])
+    # What the rest of the process warns of is not silenced.
+    assert logging.getLogger().level == level
     expected = model.encode(images)
     assert len({packet.size for packet in expected}) > 2
     assert len({packet.payload for packet in expected}) == 8

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from sc2bench.config import compose
-from sc2bench.core.errors import CheckpointError, ConfigError
+from sc2bench.core.errors import CheckpointError, ConfigError, InputError
 from sc2bench.methods import build_model, downloads
-from sc2bench.methods.feature_codec import Tiling
+from sc2bench.methods.feature_codec import LARGEST, Tiling
 from sc2bench.teachers import fashion_resnet
 from sc2bench.wire.packet import PacketError
 
@@ -50,6 +50,18 @@ def test_damaged_ranges_are_refused():
         tiling.to_features(image, ranges[:-1])
     with pytest.raises(PacketError, match="not finite"):
         tiling.to_features(image, b"\x7c\x00" + ranges[2:])
+
+
+def test_features_beyond_the_ranges_type_are_refused_and_not_cut_off():
+    model = build_model(compose(["method=feature_codec", "method.codec=raw"]), fashion_resnet(), GREY)
+    features = torch.linspace(0, LARGEST, 2 * 4 * 4).reshape(1, 2, 4, 4)
+    (packet,) = model.device.code(features)
+    tiling = Tiling((2, 4, 4), per_channel=False)
+    image = np.frombuffer(packet.payload, np.uint8).reshape(tiling.image_shape)
+    assert tiling.to_features(image, packet.side_info).max() == pytest.approx(65504)
+    features[0, 1, 3, 3] = 70_000
+    with pytest.raises(InputError, match="latents of image 0 of the batch are not finite, or beyond 65504"):
+        model.device.code(features)
 
 
 def test_unknown_kind_of_range_is_refused():

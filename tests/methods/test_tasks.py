@@ -77,6 +77,7 @@ class TestEveryMethod:
             sizes = packet.sizes(session)
             assert packet.size == tuple(image.shape[1:])
             assert sizes["side_info"] == size_bytes + len(packet.side_info)
+            assert packet.image_size_bytes(session) == size_bytes
             assert sum(sizes.values()) == len(packet.to_bytes(session))
         server = make(method, task)
         server.session.require(session)

@@ -81,7 +81,7 @@ def test_columns_and_rows_of_near_numbers_stay_apart():
 def test_parts_of_the_rate_add_up():
     frame = records().query("curve == 'Student'").assign(
         payload_bytes_mean=[20, 44, 90, 190], side_info_bytes_mean=4.0, framing_bytes_mean=[1, 2, 6, 6],
-        estimated_bits_mean=[180, 380, None, 1540],
+        estimated_bits_mean=[180, 380, None, 1540], prior="mean_scale_hyperprior",
     )  # fmt: skip
     rows = rate_parts_table(frame).frame
     shares = rows[["Payload [%]", "Side info [%]", "Framing [%]"]]
@@ -90,6 +90,11 @@ def test_parts_of_the_rate_add_up():
     # 8 x (20 + 4) - 180 = 12 bits of 200, and so on.
     assert rows["Coder overhead [bits]"].tolist() == pytest.approx([12, 4, float("nan"), 12], nan_ok=True)
     assert rows["Coder overhead [%]"].tolist() == pytest.approx([6, 1, float("nan"), 0.75], nan_ok=True)
+    # Sizes of images are side information, but no code: what is known of them, or follows from the prior, is left out.
+    known = rate_parts_table(frame.assign(uncoded_bytes_mean=[1, None, 1, 0.5])).frame
+    assert known["Coder overhead [bits]"].tolist() == pytest.approx([4, 4, float("nan"), 8], nan_ok=True)
+    older = rate_parts_table(frame.assign(estimated_bits_mean=[150.0] * 4, prior="factorized")).frame
+    assert older["Coder overhead [bits]"].tolist() == [8 * 20 - 150, 8 * 44 - 150, 8 * 90 - 150, 8 * 190 - 150]
 
 
 def cells(line: str) -> int:
