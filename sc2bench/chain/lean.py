@@ -80,7 +80,7 @@ def _lean_layers(chain: Chain, example: Tensor) -> list[tuple[str, nn.Module]]:
         # A convolution whose output goes elsewhere, too, is none to fold into; then the layer stays as it is.
         if not _alike(folded(example.clone()), expected):
             folded = deepcopy(layer)
-        layers.append((name, folded.to(torch.bfloat16, memory_format=torch.channels_last).eval()))
+        layers.append((name, folded.bfloat16().to(memory_format=torch.channels_last).eval()))
         example = expected
     return layers
 
