@@ -21,6 +21,9 @@ class Chain(nn.Sequential):
     Where a stage is a child of the model it keeps its name, so that its weights keep their keys.
     """
 
+    # What computes in the chain's place for a while; see `lean`.
+    substitute: "Callable[[Tensor, Collection[str]], tuple[Tensor, dict[str, Tensor]]] | None" = None
+
     def __init__(self, stages: "OrderedDict[str, nn.Module]"):
         super().__init__(stages)
 
@@ -30,15 +33,24 @@ class Chain(nn.Sequential):
 
     def outputs(self, inputs: Tensor, wanted: Collection[str] = ()) -> tuple[Tensor, dict[str, Tensor]]:
         """Runs the chain; returns its result and the outputs of the wanted stages by name."""
-        kept: dict[str, Tensor] = {}
-        for name, stage in self.named_children():
-            if _overwrites(stage):
-                # Such a stage would change what the ones before it are remembered by.
-                kept = {known: output.clone() if _share(output, inputs) else output for known, output in kept.items()}
-            inputs = stage(inputs)
-            if name in wanted:
-                kept[name] = inputs
-        return inputs, kept
+        if self.substitute is not None:
+            return self.substitute(inputs, wanted)
+        return run_layers(self.named_children(), inputs, wanted)
+
+
+def run_layers(
+    layers: Iterable[tuple[str, nn.Module]], inputs: Tensor, wanted: Collection[str]
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Runs layers one after the other; returns the last output and the wanted ones by name."""
+    kept: dict[str, Tensor] = {}
+    for name, layer in layers:
+        if _overwrites(layer):
+            # Such a layer would change what the ones before it are remembered by.
+            kept = {known: output.clone() if _share(output, inputs) else output for known, output in kept.items()}
+        inputs = layer(inputs)
+        if name in wanted:
+            kept[name] = inputs
+    return inputs, kept
 
 
 def as_chain(model: nn.Module) -> Chain:

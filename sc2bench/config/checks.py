@@ -55,6 +55,7 @@ def check(config: RunConfig) -> None:
         _one_of(f"{name}.schedule", stage.schedule, SCHEDULES)
         _one_of(f"{name}.optimizer", stage.optimizer, OPTIMIZERS)
         _one_of(f"{name}.select", stage.select, ("loss", "quality"))
+        _one_of(f"{name}.frozen_precision", stage.frozen_precision, ("mixed", "bf16"))
         _at_least(f"{name}.epochs", stage.epochs, 1)
         _at_least(f"{name}.batch_size", stage.batch_size, 1)
         _at_least(f"{name}.samples", stage.samples, stage.batch_size)

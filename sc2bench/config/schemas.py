@@ -80,6 +80,9 @@ class StageConfig:
     samples: int | None = None
     # Batches whose gradients are averaged to one step of the optimizer.
     accumulation_steps: int = 1
+    # In what the layers of teacher and student compute that learn nothing in this stage: "mixed", as the others do, or
+    # "bf16", where also their weights are bfloat16 and normalizations part of them, which takes less time.
+    frozen_precision: str = "mixed"
 
 
 @dataclass

@@ -3,6 +3,7 @@
 import math
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import torch
 from accelerate.utils import convert_to_fp32, send_to_device
 
+from sc2bench.chain import lean
 from sc2bench.config import EvaluationConfig
 from sc2bench.core import processes
 from sc2bench.core.intervals import Interval
@@ -192,7 +194,10 @@ def evaluate_all(
     loader = processes.whole_batches(dataset.loader(batch_size, workers=workers, limit=limit))
 
     def measure() -> None:
-        with watching(loader) as batches:
+        with ExitStack() as stack:
+            for model in models:
+                stack.enter_context(lean(model.server, server_precision == "bf16"))
+            batches = stack.enter_context(watching(loader))
             for images, targets in batches:
                 moved = send_to_device(images, device)
                 for tally in tallies:

@@ -10,6 +10,7 @@ import torch
 from scipy.stats import binom
 from torch import Tensor
 
+from sc2bench.chain import lean
 from sc2bench.evaluation.clock import now
 from sc2bench.methods import SplitModel
 from sc2bench.teachers import Images
@@ -58,7 +59,7 @@ def measure_latency(
     if not repeats:
         return dict.fromkeys((*(f"{span}_ms_{name}" for span in SPANS for name in STATISTICS), *_COUNTS))
     batches = [image[None] for image in images]
-    with _threads(threads):
+    with _threads(threads), lean(model.server, server_precision == "bf16"):
         for number in range(min(_WARM_UP, repeats)):
             _time_steps(model, batches[number % len(batches)], server_precision)
         ending = time.perf_counter() + seconds

@@ -12,6 +12,7 @@ from accelerate import Accelerator
 from accelerate.utils import convert_to_fp32, send_to_device, set_seed
 from torch import Tensor, nn
 
+from sc2bench.chain import lean
 from sc2bench.config import RunConfig
 from sc2bench.core import processes
 from sc2bench.core.errors import TrainingError
@@ -153,6 +154,15 @@ class _Trainer:
         if not any(parameter.requires_grad for parameter in self.model.device.parameters()):
             # From here on the device half is what it will be in use, and its tables must not change any more.
             _update_tables(self.model)
+        with lean(nn.ModuleList([self.teacher, self.model.server]), stage.config.frozen_precision == "bf16"):
+            self._epochs(index, stage, progress, checkpoints)
+        self.accelerator.free_memory()
+        if index + 1 < len(self.config.stages):
+            progress.stage, progress.epoch, progress.best = index + 1, 0, None
+            processes.from_main(lambda: checkpoints.record(progress))
+
+    def _epochs(self, index: int, stage: Stage, progress: RunProgress, checkpoints: Checkpoints) -> None:
+        """Trains and validates epoch after epoch, from where it was stopped."""
         objective, optimizer, loader = self._prepare(stage)
         # Some losses depend on what shares a batch: so that weights don't depend on how they are measured afterwards,
         # batches are those of training, which take more memory.
@@ -183,10 +193,6 @@ class _Trainer:
             self.work.say(
                 f"  {stage.name} epoch {epoch + 1}/{stage.config.epochs}: loss {validation['loss']:.4f}, {quality}"
             )
-        self.accelerator.free_memory()
-        if index + 1 < len(self.config.stages):
-            progress.stage, progress.epoch, progress.best = index + 1, 0, None
-            processes.from_main(lambda: checkpoints.record(progress))
 
     def _prepare(self, stage: Stage) -> tuple[nn.Module, Any, Any]:
         """The stage's loss, optimizer and loader as this process needs them."""
