@@ -4,7 +4,7 @@ YAML files under `configs/` fill the groups; `key=value` overrides come last. Wh
 dataclass in the method's own file, found through the registry.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import fields, is_dataclass
 from itertools import groupby
@@ -20,6 +20,7 @@ from sc2bench.config.files import (
     composed_files,
     config_places,
     learns,
+    require_no_recipe,
 )
 from sc2bench.config.milestones import rescale
 from sc2bench.config.overrides import Override, put, unquoted
@@ -40,8 +41,8 @@ from sc2bench.core.registry import METHODS
 
 # What experiments that this one builds on share with it: they lie where it does.
 _PLACES = ("output", "checkpoints")
-# That of run.yaml.
-_METHOD = "entropic_student"
+# Those of run.yaml.
+_TASK, _METHOD = "fashion_mnist", "entropic_student"
 
 
 def compose(overrides: Sequence[str] = (), config_dirs: Sequence[str] = ()) -> RunConfig:
@@ -76,15 +77,26 @@ def _composed(overrides: Sequence[Override], places: tuple[Path, ...], given: di
         reason = None if passed_over else ignored(config, each.key)
         if reason is not None:
             raise ConfigError(f"{each.key}: {reason}")
-    without_stages = chosen.get("recipe") == NO_RECIPE or any(each.key in STAGES for each in settings)
-    if without_stages and not config.stages and not config.parts and learns(chosen.get("method", _METHOD), places):
+    if not config.stages and not config.parts:
+        _check_untrained(config, chosen, settings, places)
+    if config.rate is not None and not has_rate(config):
+        raise ConfigError(f"rate: {ignored(config, 'rate')}")
+    return config
+
+
+def _check_untrained(
+    config: RunConfig, chosen: Mapping[str, str], settings: Sequence[Override], places: tuple[Path, ...]
+) -> None:
+    """Refuses a method that learns and has no stages of training: `run` would measure random weights."""
+    task, method, recipe = chosen.get("task", _TASK), chosen.get("method", _METHOD), chosen.get("recipe")
+    taken_out = recipe == NO_RECIPE or any(each.key in STAGES for each in settings)
+    if config.method.learns() and recipe is None and not taken_out:
+        require_no_recipe(task, method, places)
+    if config.method.learns() or (taken_out and learns(method, places)):
         raise ConfigError(
             f"stage1: null, so that `run` would measure random weights of '{config.method.name}', which learns; set "
             "stage1.trainable, stage1.losses and what else it needs"
         )
-    if config.rate is not None and not has_rate(config):
-        raise ConfigError(f"rate: {ignored(config, 'rate')}")
-    return config
 
 
 def _apply(tree: dict[str, Any], settings: Sequence[Override]) -> None:

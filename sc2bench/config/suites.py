@@ -1,12 +1,13 @@
 """Reading a suite: its curves, and the checks that a type can't express."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from sc2bench.config.curves import settle_labels
 from sc2bench.config.fields import typed
-from sc2bench.config.files import config_files
+from sc2bench.config.files import config_files, take_included
+from sc2bench.config.overrides import merged
 from sc2bench.config.reading import read_yaml
 from sc2bench.config.references import resolve
 from sc2bench.config.schemas import CurveConfig, SuiteConfig
@@ -19,7 +20,7 @@ _OWN_FIGURES = ("cost_accuracy", "rate_cost_accuracy", "link_latency", "predicti
 
 
 def load_suite(name: str, config_dirs: Sequence[str] = ()) -> SuiteConfig:
-    """Reads a suite by name (from `configs/suite/`) or by the path of a YAML file.
+    """Reads a suite by name (from `configs/suite/`) or by the path of a YAML file, with the suites that it includes.
 
     Raises:
         ConfigError: no such suite, a typo in it, or a suite without curves.
@@ -30,13 +31,46 @@ def load_suite(name: str, config_dirs: Sequence[str] = ()) -> SuiteConfig:
         if name not in known:
             raise ConfigError(f"unknown suite '{name}'; {nearest(name, known)}")
         path = known[name]
-    raw, _ = read_yaml(path)
-    if not isinstance(raw, dict) or not isinstance(raw.get("curves"), list) or not raw["curves"]:
+    raw = _laid_over(path, config_files("suite", config_dirs), ())
+    if not isinstance(raw.get("curves"), list) or not raw["curves"]:
         raise ConfigError(f"suite file {path} lists no curves; add at least one under 'curves:'")
     try:
         return _typed_suite(raw, path)
     except ConfigError as error:
         raise ConfigError(f"suite file {path}: {error}") from error
+
+
+def _laid_over(path: Path, known: Mapping[str, Path], including: tuple[Path, ...]) -> dict[str, Any]:
+    """A suite's file laid over those that it includes; its curves over theirs of the same label, others behind them."""
+    own, _ = read_yaml(path)
+    if not isinstance(own, dict):
+        own = {}
+    tree: dict[str, Any] = {}
+    for name in take_included(own, path, known, including):
+        below = _laid_over(known[name], known, (*including, path))
+        # Results lie in a folder of that name.
+        below.pop("name", None)
+        tree = _with_curves(tree, below)
+    return _with_curves(tree, own)
+
+
+def _with_curves(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    tree: dict[str, Any] = merged(below, above)
+    if isinstance(below.get("curves"), list) and isinstance(above.get("curves"), list):
+        curves = list(below["curves"])
+        places = {one_line(curve["label"]): i for i, curve in enumerate(curves) if _has_label(curve)}
+        for curve in above["curves"]:
+            place = places.pop(one_line(curve["label"]), None) if _has_label(curve) else None
+            if place is None:
+                curves.append(curve)
+            else:
+                curves[place] = merged(curves[place], curve)
+        tree["curves"] = curves
+    return tree
+
+
+def _has_label(curve: Any) -> bool:
+    return isinstance(curve, dict) and isinstance(curve.get("label"), str)
 
 
 def _typed_suite(raw: dict[str, Any], path: Path) -> SuiteConfig:
