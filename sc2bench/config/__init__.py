@@ -1,6 +1,7 @@
 """Configurations: schemas, checks, and composing them from YAML and the command line."""
 
-from sc2bench.config.compose import compose, config_dir, config_files, from_resolved, load_suite
+from sc2bench.config.compose import compose, from_resolved
+from sc2bench.config.files import config_dir, config_files
 from sc2bench.config.schemas import (
     CurveConfig,
     EvaluationConfig,
@@ -11,6 +12,7 @@ from sc2bench.config.schemas import (
     TaskConfig,
     TeacherConfig,
 )
+from sc2bench.config.suites import load_suite
 
 __all__ = [
     "CurveConfig",

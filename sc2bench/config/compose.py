@@ -4,7 +4,7 @@ YAML files under `configs/` fill the groups; `key=value` overrides come last. Wh
 dataclass in the method's own file, found through the registry.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import fields, is_dataclass
 from itertools import groupby
@@ -12,47 +12,37 @@ from pathlib import Path
 from typing import Any
 
 from sc2bench.config.checks import check
-from sc2bench.config.curves import settle_labels
 from sc2bench.config.fields import typed
 from sc2bench.config.files import (
     FILE_GROUPS,
     NO_RECIPE,
     STAGES,
     composed_files,
-    config_dir,
-    config_files,
     config_places,
     learns,
+    require_no_recipe,
 )
 from sc2bench.config.milestones import rescale
 from sc2bench.config.overrides import Override, put, unquoted
-from sc2bench.config.reading import Plain, read_yaml
+from sc2bench.config.reading import Plain
 from sc2bench.config.references import Verbatim, resolve
 from sc2bench.config.schemas import (
-    CurveConfig,
     EvaluationConfig,
     RunConfig,
     Settings,
     StageConfig,
-    SuiteConfig,
     TaskConfig,
     TeacherConfig,
 )
 from sc2bench.config.unused import has_rate, ignored
-from sc2bench.core.errors import ConfigError, nearest
+from sc2bench.core.errors import ConfigError
 from sc2bench.core.files import at_home
 from sc2bench.core.registry import METHODS
-from sc2bench.core.text import one_line
-
-__all__ = ["compose", "config_dir", "config_files", "from_resolved", "load_suite"]
-
-# Names of figures that a suite can't give to its own.
-_OWN_FIGURES = ("cost_accuracy", "rate_cost_accuracy", "link_latency", "predictions")
 
 # What experiments that this one builds on share with it: they lie where it does.
 _PLACES = ("output", "checkpoints")
-# That of run.yaml.
-_METHOD = "entropic_student"
+# Those of run.yaml.
+_TASK, _METHOD = "fashion_mnist", "entropic_student"
 
 
 def compose(overrides: Sequence[str] = (), config_dirs: Sequence[str] = ()) -> RunConfig:
@@ -87,15 +77,26 @@ def _composed(overrides: Sequence[Override], places: tuple[Path, ...], given: di
         reason = None if passed_over else ignored(config, each.key)
         if reason is not None:
             raise ConfigError(f"{each.key}: {reason}")
-    without_stages = chosen.get("recipe") == NO_RECIPE or any(each.key in STAGES for each in settings)
-    if without_stages and not config.stages and not config.parts and learns(chosen.get("method", _METHOD), places):
+    if not config.stages and not config.parts:
+        _check_untrained(config, chosen, settings, places)
+    if config.rate is not None and not has_rate(config):
+        raise ConfigError(f"rate: {ignored(config, 'rate')}")
+    return config
+
+
+def _check_untrained(
+    config: RunConfig, chosen: Mapping[str, str], settings: Sequence[Override], places: tuple[Path, ...]
+) -> None:
+    """Refuses a method that learns and has no stages of training: `run` would measure random weights."""
+    task, method, recipe = chosen.get("task", _TASK), chosen.get("method", _METHOD), chosen.get("recipe")
+    taken_out = recipe == NO_RECIPE or any(each.key in STAGES for each in settings)
+    if config.method.learns() and recipe is None and not taken_out:
+        require_no_recipe(task, method, places)
+    if config.method.learns() or (taken_out and learns(method, places)):
         raise ConfigError(
             f"stage1: null, so that `run` would measure random weights of '{config.method.name}', which learns; set "
             "stage1.trainable, stage1.losses and what else it needs"
         )
-    if config.rate is not None and not has_rate(config):
-        raise ConfigError(f"rate: {ignored(config, 'rate')}")
-    return config
 
 
 def _apply(tree: dict[str, Any], settings: Sequence[Override]) -> None:
@@ -173,89 +174,6 @@ def from_resolved(raw: dict[str, Any]) -> RunConfig:
     config = _typed_run(raw)
     check(config)
     return config
-
-
-def load_suite(name: str, config_dirs: Sequence[str] = ()) -> SuiteConfig:
-    """Reads a suite by name (from `configs/suite/`) or by the path of a YAML file.
-
-    Raises:
-        ConfigError: no such suite, a typo in it, or a suite without curves.
-    """
-    path = Path(at_home(name))
-    if path.suffix not in (".yaml", ".yml"):
-        known = config_files("suite", config_dirs)
-        if name not in known:
-            raise ConfigError(f"unknown suite '{name}'; {nearest(name, known)}")
-        path = known[name]
-    raw, _ = read_yaml(path)
-    if not isinstance(raw, dict) or not isinstance(raw.get("curves"), list) or not raw["curves"]:
-        raise ConfigError(f"suite file {path} lists no curves; add at least one under 'curves:'")
-    try:
-        return _typed_suite(raw, path)
-    except ConfigError as error:
-        raise ConfigError(f"suite file {path}: {error}") from error
-
-
-def _typed_suite(raw: dict[str, Any], path: Path) -> SuiteConfig:
-    raw = resolve(raw, "the suite")
-    raw.setdefault("name", path.stem)
-    given = raw.pop("curves")
-    curves = [typed(CurveConfig, curve, f"curves[{i}]") for i, curve in enumerate(given)]
-    suite = typed(SuiteConfig, raw, "", extra=("curves",))
-    suite.curves = curves
-    # Folders of results and jobs are named after it.
-    if (
-        not suite.name
-        or not suite.name.isprintable()
-        or suite.name.startswith(".")
-        or Path(suite.name).name != suite.name
-    ):
-        raise ConfigError(f"name: '{suite.name}' is no plain file name; use one such as 'my_suite'")
-    settle_labels(suite, given)
-    labels = [curve.label for curve in curves]
-    for i, curve in enumerate(curves):
-        if labels.count(curve.label) > 1:
-            raise ConfigError(f"suite '{suite.name}' has two curves with the label '{curve.label}'; give each its own")
-        if curve.rates is not None and not curve.rates:
-            raise ConfigError(f"curves[{i}].rates: empty; list at least one, or leave rates out ('{curve.label}')")
-        for j, rate in enumerate(curve.rates or []):
-            if rate in (curve.rates or [])[:j]:
-                raise ConfigError(f"curves[{i}].rates[{j}]: {rate:g} is there twice; leave one ('{curve.label}')")
-    suite.curves.sort(key=lambda curve: curve.order)
-    if suite.anchor is not None and suite.anchor not in labels:
-        raise ConfigError(
-            f"anchor: suite '{suite.name}' has no curve '{suite.anchor}'; {nearest(suite.anchor, labels)}"
-        )
-    _check_figures(suite, labels)
-    for curve in curves:
-        _check_seeds(suite.name, curve)
-    return suite
-
-
-def _check_seeds(suite: str, curve: CurveConfig) -> None:
-    if curve.seeds is None:
-        return
-    where = f"suite '{suite}', curve '{curve.label}': seeds"
-    if not curve.seeds:
-        raise ConfigError(f"{where}: no seed is listed; list some, such as [0, 1, 2], or leave seeds out")
-    for seed in curve.seeds:
-        if curve.seeds.count(seed) > 1:
-            raise ConfigError(f"{where}: {seed} stands there twice; list each seed once")
-
-
-def _check_figures(suite: SuiteConfig, labels: Sequence[str]) -> None:
-    for name, shown in suite.figures.items():
-        if name in _OWN_FIGURES:
-            raise ConfigError(f"figures: '{name}' is a figure that every report may have; give this one another name")
-        if not name or Path(name).name != name or one_line(name) != name:
-            raise ConfigError(f"figures: '{name}' is not a file name; use a plain name such as 'rate_accuracy'")
-        if not shown:
-            raise ConfigError(f"figures.{name}: no curves; list labels of curves, or leave the figure out")
-        for label in shown:
-            if label not in labels:
-                raise ConfigError(
-                    f"figures.{name}: suite '{suite.name}' has no curve '{label}'; {nearest(label, labels)}"
-                )
 
 
 def _typed_run(raw: dict[str, Any]) -> RunConfig:

@@ -251,6 +251,10 @@ class MethodConfig:
         """Whether the method's rate knob, if it has one, turns anything with these settings."""
         return True
 
+    def learns(self) -> bool:
+        """Whether the weights are worth nothing until they are trained here, whatever the method's file says."""
+        return False
+
     def unused(self) -> dict[str, str]:
         """Names of the fields that have no effect beside the values of the others, each with the reason."""
         return {}

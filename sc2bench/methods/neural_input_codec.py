@@ -42,6 +42,10 @@ class NeuralInputCodecConfig(MethodConfig):
     weights: str = "pretrained"
     channels: list[int] = field(default_factory=list)
 
+    def learns(self) -> bool:
+        """The small layout has no pretrained weights."""
+        return self.layout == "small"
+
     def unused(self) -> dict[str, str]:
         """What the other layout has."""
         if self.layout == "small":

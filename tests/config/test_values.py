@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import fields
+from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
 import pytest
@@ -15,6 +16,7 @@ from sc2bench.config import (
     TaskConfig,
     TeacherConfig,
     compose,
+    config_dir,
     from_resolved,
     load_suite,
 )
@@ -198,6 +200,12 @@ def test_a_method_that_learns_needs_a_recipe_for_the_task(tmp_path):
     assert "no recipe of it for task 'scenes_detection'" in str(error.value)
     assert "fashion_mnist_entropy_bottleneck, ilsvrc2012_entropy_bottleneck" in str(error.value)
     assert "recipe=NAME" in str(error.value)
+    assert "write recipe/scenes_detection_entropy_bottleneck.yaml with 'include: NAME'" in str(error.value)
+    # What learns by its options needs one as well.
+    small = ["task=scenes_detection", "method=neural_input_codec", "method.layout=small", "method.weights=random"]
+    with pytest.raises(ConfigError, match=r"recipe=NAME \(fashion_mnist_neural_input_codec\)"):
+        compose([*small, "rate=1"])
+    assert compose([*small, "rate=1", "recipe=fashion_mnist_neural_input_codec"]).stages["stage1"].epochs == 2
     chosen = compose(["task=scenes_detection", "method=entropy_bottleneck", "recipe=ilsvrc2012_entropy_bottleneck"])
     assert chosen.stages["stage1"].epochs == 10
     bare = ["task=scenes_detection", "method=entropy_bottleneck", "recipe=none"]
@@ -209,16 +217,69 @@ def test_a_method_that_learns_needs_a_recipe_for_the_task(tmp_path):
     # Those that learn nothing need none.
     for method in ("teacher", "input_codec", "feature_codec", "neural_input_codec"):
         compose(["task=coco2017", f"method={method}", *(["rate=1"] if method != "teacher" else [])])
-    # A recipe of one's own goes before the package's of the same name, and may include others.
-    (tmp_path / "recipe").mkdir()
-    own_recipe = tmp_path / "recipe" / "fashion_mnist_end_to_end.yaml"
-    own_recipe.write_text("# @package _global_\ndefaults: [mine, _self_]\nstage1: {epochs: 3}\n")
-    (tmp_path / "recipe" / "mine.yaml").write_text("# @package _global_\nstage1: {epochs: 9, batch_size: 7}\n")
-    stage = compose(["method=end_to_end"], [str(tmp_path)]).stages["stage1"]
-    assert (stage.epochs, stage.batch_size) == (3, 7)
-    own_recipe.write_text("# @package _global_\ndefaults: [fashion_mnist_end_to_end]\n")
-    with pytest.raises(ConfigError, match="includes itself"):
-        compose(["method=end_to_end"], [str(tmp_path)])
+
+
+def test_files_include_others(tmp_path):
+    """A file lies over those that it includes, in their order; a folder of one's own goes before the package's."""
+    for folder in ("recipe", "suite"):
+        (tmp_path / folder).mkdir()
+
+    def write(name: str, text: str) -> None:
+        (tmp_path / f"{name}.yaml").write_text(text)
+
+    def stage() -> tuple[int, int]:
+        made = compose(["method=end_to_end"], [str(tmp_path)]).stages["stage1"]
+        return made.epochs, made.batch_size
+
+    own, head = "recipe/fashion_mnist_end_to_end", "# @package _global_\n"
+    write("recipe/mine", head + "stage1: {epochs: 9, batch_size: 7}\n")
+    write("recipe/other", head + "stage1: {epochs: 8}\n")
+    write(own, head + "include: mine\nstage1: {epochs: 3}\n")
+    assert stage() == (3, 7)
+    write(own, head + "include: [mine, other]\n")
+    assert stage() == (8, 7)
+    for i in range(11):
+        write(f"recipe/deep{i}", head + (f"include: deep{i + 1}\n" if i < 10 else "stage1: {epochs: 4}\n"))
+    for text, message in (
+        (
+            "include: fashion_mnist_end_to_end\n",
+            r"includes itself \(fashion_mnist_end_to_end, fashion_mnist_end_to_end",
+        ),
+        ("include: mien\n", "fashion_mnist_end_to_end.yaml: include: unknown recipe 'mien'; did you mean 'mine'"),
+        ("include: {mine: 1}\n", "neither a name nor a list of names"),
+        ("include: deep0\n", "deep9.yaml: include: more than 10 files lie over each other"),
+        ("defaults: [mine, _self_]\n", "'defaults' is called include"),
+    ):
+        write(own, head + text)
+        with pytest.raises(ConfigError, match=message) as error:
+            stage()
+        assert "\n" not in str(error.value)
+    write(own, head + "include: deep2\n")
+    assert stage() == (4, 256)
+    # Suites: curves lie over those of the same label, and the name of a folder of results is no other suite's.
+    write(
+        "suite/base", "name: results\ncurves:\n- {label: A, rates: [1], order: 2}\n- {label: B, overrides: [rate=2]}\n"
+    )
+    write("suite/over", "include: base\nanchor: B\ncurves:\n- {label: C}\n- {label: A, rates: [3]}\n")
+    suite = load_suite("over", [str(tmp_path)])
+    assert (suite.name, suite.anchor) == ("over", "B")
+    assert [(curve.label, curve.rates, curve.overrides) for curve in suite.curves] == [
+        ("B", None, ["rate=2"]),
+        ("C", None, []),
+        ("A", [3.0], []),
+    ]
+    write("suite/base", "include: over\n")
+    with pytest.raises(ConfigError, match=r"over.yaml includes itself \(over, base, over\)"):
+        load_suite("over", [str(tmp_path)])
+
+
+def test_a_recipe_stands_once():
+    """Files that say the same are one, which others include; a line may be said again."""
+    seen: dict[str, Path] = {}
+    for path in sorted(config_dir().glob("recipe/*.yaml")):
+        text = "\n".join(line for line in path.read_text().splitlines() if not line.startswith("#"))
+        assert text not in seen or text.count("\n") == 0, f"{path} says what {seen[text]} says"
+        seen[text] = path
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,12 @@ from sc2bench.wire.packet import Limits, Packet, PacketError, SessionHeader, fin
 
 _STUDENT = ["method=entropic_student", "rate=1", "method.latent_channels=4"]
 _SCENE = ["method.bottleneck=fp_scene", "method.widths=[6,8,10]"]
-_SMALL = ["method.layout=small", "method.weights=random", "method.channels=[4,6,2]"]
+_SMALL = [
+    "method.layout=small",
+    "method.weights=random",
+    "method.channels=[4,6,2]",
+    "recipe=fashion_mnist_neural_input_codec",
+]
 _REDUCTION = ["method=channel_reduction", "rate=3"]
 # What stands for every way of turning bytes into predictions: on images of one size, and of any.
 FIXED = {

@@ -31,7 +31,13 @@ VARIANTS = {
     "channel_reduction": ["rate=3", "method.bottleneck=cr_scene", "method.starts_after=", "method.widths=[6,8,10]"],
     "entropy_bottleneck": ["recipe=ilsvrc2012_entropy_bottleneck", "rate=1", "method.after=layer1"],
     "feature_codec": ["rate=30", "method.after=layer1"],
-    "neural_input_codec": ["rate=1", "method.layout=small", "method.weights=random", "method.channels=[4,6,2]"],
+    "neural_input_codec": [
+        "rate=1",
+        "method.layout=small",
+        "method.weights=random",
+        "method.channels=[4,6,2]",
+        "recipe=fashion_mnist_neural_input_codec",
+    ],
 }
 
 
