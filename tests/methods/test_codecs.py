@@ -153,7 +153,7 @@ def test_weights_that_can_not_be_had_are_one_sentence(state_file, tmp_path, monk
     (address,) = downloads(config)
     assert address.startswith("https://compressai.s3.amazonaws.com/models/v1/mbt2018-mean-3-")
     # An address that nobody answers: this machine's own port 9.
-    monkeypatch.setattr("sc2bench.codecs.neural.zoo_url", lambda prior, quality: "http://127.0.0.1:9/x.pth.tar")
+    monkeypatch.setattr("sc2bench.methods.neural_codecs.zoo_url", lambda prior, quality: "http://127.0.0.1:9/x.pth.tar")
     with pytest.raises(
         CheckpointError, match=r"http://127.0.0.1:9/x.pth.tar can't be downloaded .*method.weights=FILE"
     ):
