@@ -31,6 +31,7 @@ from sc2bench.exporting.runner import (
 )  # fmt: skip
 from sc2bench.methods import SplitModel
 from sc2bench.methods.latent import LatentDevice
+from sc2bench.methods.tiled_codec import TiledCodec
 
 # Sides of the images that a graph for all sizes is traced with; unlike each other, and nothing is special about them.
 _TRACED_SIZE = (150, 118)
@@ -120,7 +121,7 @@ def export_device(model: SplitModel, folder: Path, origin: Mapping[str, Any] | N
 
 def _obstacle(model: SplitModel) -> str:
     """Why a model can't be exported; empty if it can."""
-    if not isinstance(model.device, LatentDevice):
+    if not isinstance(model.device, LatentDevice) or isinstance(model.device.prior, TiledCodec):
         return f"{type(model).__name__} sends no latents of an encoder; choose a method such as entropic_student"
     prior = model.device.prior
     if isinstance(prior, Hyperprior):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Sequence
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ from sc2bench.entropy import Coded, CodingError, LatentCodec, LatentDecoder
 from sc2bench.methods.base import Outputs, SplitModel
 from sc2bench.methods.finite import finished, require_finite
 from sc2bench.methods.halves import DeviceHalf, ImageShape, ServerHalf
-from sc2bench.methods.shapes import ShapeOf, SymbolShapes, output_shape, probe_image
+from sc2bench.methods.shapes import ShapeOf, SymbolShapes, output_shape, probe_image, session_shape
 from sc2bench.teachers import Frame, Head, Images, Sizing, Teacher, image_sizes
 from sc2bench.wire.inputs import ANY_SHAPE, check_images
 from sc2bench.wire.packet import Packet, PacketError, SessionHeader
@@ -123,7 +124,7 @@ class LatentModel(SplitModel):
         device: the device's half.
         server: the server's half.
         image_shape: (C, H, W) of the images; (C, 0, 0) if they vary.
-        prior_name: of the registered prior; `None` if latents are only quantized.
+        prior_name: of the registered prior; `None` if latents are coded without one.
     """
 
     device: LatentDevice
@@ -150,9 +151,10 @@ class LatentModel(SplitModel):
 
     @property
     def session(self) -> SessionHeader:
-        """The header of a session; raises `EntropyTablesMissing` before `update_tables()`."""
-        self.device.prior.require_tables()
-        return super().session
+        """The header of a session, with what its codec sends once; raises `EntropyTablesMissing` without tables."""
+        prior = self.device.prior
+        prior.require_tables()
+        return replace(super().session, shared=prior.session_bytes(self.server.shapes(session_shape(self.image_shape))))
 
     @property
     def has_side_info(self) -> bool:

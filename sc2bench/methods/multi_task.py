@@ -79,7 +79,7 @@ class MultiTask(LatentModel):
         """Builds the members and joins them.
 
         Raises:
-            ConfigError: fewer than two members, two of one task, one that sends no latents, or a source beside them.
+            ConfigError: fewer than two members, two of one task, one that learns no latents, or a source beside them.
             DataError: a member's data set, which says how many classes its teacher has, is missing.
         """
         if config.source is not None:
@@ -91,8 +91,10 @@ class MultiTask(LatentModel):
         for member in config.members:
             classes = len(load_dataset(member.task, member.evaluation.split).classes)
             model = build_model(member, load_teacher(member.teacher, classes), image_shape)
-            if not isinstance(model, LatentModel):
-                raise ConfigError(f"members: method '{member.method.name}' sends no latents; choose entropic_student")
+            if not isinstance(model, LatentModel) or not member.stages:
+                raise ConfigError(
+                    f"members: method '{member.method.name}' sends no latents that it learns; choose entropic_student"
+                )
             models[member.task.name] = model
         first = models[names[0]]
         for model in models.values():

@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sc2bench.codecs.neural import NeuralCodec, is_downloaded, small_codec, zoo_codec, zoo_url
 from sc2bench.config import MethodConfig, RunConfig
 from sc2bench.core.errors import ConfigError, nearest
 from sc2bench.core.registry import METHODS
@@ -19,6 +18,7 @@ from sc2bench.methods.base import Outputs
 from sc2bench.methods.finite import require_finite
 from sc2bench.methods.halves import ImageShape
 from sc2bench.methods.latent import LatentDevice, LatentModel, LatentServer, only
+from sc2bench.methods.neural_codecs import NeuralCodec, is_downloaded, small_codec, zoo_codec, zoo_url
 from sc2bench.methods.shapes import output_shape, probe_image
 from sc2bench.teachers import Frame, Images, Teacher, image_sizes
 from sc2bench.wire.packet import Packet

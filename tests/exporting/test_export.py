@@ -210,6 +210,7 @@ def test_integers_of_fixed_width(test_images, tmp_path):
             "its prior is Hyperprior, whose .* method.prior=factorized",
         ),
         ("input_codec", [], "InputCodec sends no latents of an encoder; choose a method such as entropic_student"),
+        ("feature_codec", [], "FeatureCodec sends no latents of an encoder; choose a method such as entropic_student"),
     ],
 )
 def test_what_is_not_supported_is_refused(name, overrides, sentence, tmp_path):

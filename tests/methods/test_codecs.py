@@ -1,5 +1,7 @@
 """The methods whose bytes are those of image codecs: on features, and neural ones before the model."""
 
+import hashlib
+
 import numpy as np
 import pytest
 import torch
@@ -11,8 +13,9 @@ from hypothesis.extra import numpy as hnp
 
 from sc2bench.config import compose
 from sc2bench.core.errors import CheckpointError, ConfigError, InputError
+from sc2bench.core.registry import IMAGE_CODECS
 from sc2bench.methods import build_model, downloads
-from sc2bench.methods.feature_codec import LARGEST, Tiling
+from sc2bench.methods.tiled_codec import LARGEST, TiledCodec, Tiling
 from sc2bench.teachers import fashion_resnet
 from sc2bench.wire.packet import PacketError
 
@@ -62,6 +65,38 @@ def test_features_beyond_the_ranges_type_are_refused_and_not_cut_off():
     features[0, 1, 3, 3] = 70_000
     with pytest.raises(InputError, match="latents of image 0 of the batch are not finite, or beyond 65504"):
         model.device.code(features)
+
+
+@pytest.mark.parametrize(
+    ("shape", "per_channel", "digests"),
+    [
+        ((5, 6, 7), False, ["00e272f6560b0dff", "f31529e71e268a50"]),
+        ((5, 6, 7), True, ["98600b7e14defd74", "ac6bfdccc8724202"]),
+        ((210,), False, ["f7ea5943fa5235c5", "afe0fc8e1d06e67c"]),
+    ],
+)
+def test_bytes_of_features_are_those_of_earlier_versions(shape, per_channel, digests):
+    drawn = np.random.default_rng(0).normal(size=(2, *shape)).astype(np.float32)
+    codec = TiledCodec(IMAGE_CODECS["raw"](), per_channel).eval()
+    coded = codec.compress(torch.from_numpy(drawn))
+    assert [hashlib.sha256(item.payload + b"|" + item.side_info).hexdigest()[:16] for item in coded] == digests
+    decoded = codec.decompress(coded, codec.shapes(shape))
+    assert decoded.shape == (2, *shape)
+    assert torch.equal(codec(torch.from_numpy(drawn))[0], decoded)
+
+
+def test_sessions_of_features_are_named_as_ever_and_carry_the_codecs_tables():
+    model = build_model(compose(["method=feature_codec", "rate=30", "method.after=layer2"]), fashion_resnet(), GREY)
+    for tensor in model.state_dict().values():
+        tensor.zero_()
+    assert model.session.fingerprint.hex() == "8e8ae342a26c66e5"
+    assert model.session.shape == (48, 8, 8)
+    assert model.session.has_side_info
+    assert (model.session.earlier, model.session.shared) == ((), b"")
+    config = compose(["method=feature_codec", "rate=30", "method.codec=jpeg_abbreviated"])
+    model = build_model(config, fashion_resnet(), GREY)
+    # 24 channels of 16x16 in five columns and rows.
+    assert model.session.shared == IMAGE_CODECS["jpeg_abbreviated"](30).session_bytes((1, 80, 80)) != b""
 
 
 def test_unknown_kind_of_range_is_refused():
@@ -130,7 +165,7 @@ def test_weights_that_can_not_be_had_are_one_sentence(state_file, tmp_path, monk
     (address,) = downloads(config)
     assert address.startswith("https://compressai.s3.amazonaws.com/models/v1/mbt2018-mean-3-")
     # An address that nobody answers: this machine's own port 9.
-    monkeypatch.setattr("sc2bench.codecs.neural.zoo_url", lambda prior, quality: "http://127.0.0.1:9/x.pth.tar")
+    monkeypatch.setattr("sc2bench.methods.neural_codecs.zoo_url", lambda prior, quality: "http://127.0.0.1:9/x.pth.tar")
     with pytest.raises(
         CheckpointError, match=r"http://127.0.0.1:9/x.pth.tar can't be downloaded .*method.weights=FILE"
     ):

@@ -153,6 +153,17 @@ def test_teachers_of_members_have_the_classes_of_their_data(root):
     assert tails["semantic_segmentation"].head.classes == 11
 
 
+def test_members_must_learn_what_they_send(root):
+    places = [f"task.root={root}", "teacher.weights=random"]
+    members = [
+        list_of([f"task=scenes_{task}", "method=feature_codec", "rate=30", *places])
+        for task in ("classification", "segmentation")
+    ]
+    overrides = ["task=scenes_all", "method=multi_task", "rate=1", *places, f"members=[{','.join(members)}]"]
+    with pytest.raises(ConfigError, match="method 'feature_codec' sends no latents that it learns; choose entropic_"):
+        sc2bench.build(overrides)
+
+
 def list_of(overrides: list[str]) -> str:
     """Overrides as a list on the command line, where they must be quoted."""
     escaped = (text.replace("\\", "\\\\").replace('"', '\\"') for text in overrides)
