@@ -7,8 +7,8 @@ __version__ = "1.0.0.dev0"
 
 # Imported when first used, so that `import sc2bench` and the command line's help don't wait for PyTorch.
 _PUBLIC = {
-    "build": "sc2bench.runs.run",
-    "load": "sc2bench.runs.run",
+    "build": "sc2bench.runs.api",
+    "load": "sc2bench.runs.api",
     "evaluate": "sc2bench.evaluation",
     "load_records": "sc2bench.records",
 }

@@ -19,7 +19,7 @@ from sc2bench.core.memory import keep_memory
 from sc2bench.core.progress import Work
 from sc2bench.data import MemoryImages
 from sc2bench.methods import build_model
-from sc2bench.runs.run import _accelerator
+from sc2bench.runs.conditions import accelerator_for
 from sc2bench.tasks.image_classification import ImageClassification
 from sc2bench.teachers import Preprocess, load_teacher
 from sc2bench.training.loop import _Trainer
@@ -61,7 +61,7 @@ def prepare(
     data = MemoryImages(images, torch.arange(batch_size), CLASSES)
     stage = build_stage("stage1", config.stages["stage1"], model, imitated, data, 0, 0)
     imitated.requires_grad_(False)
-    accelerator = _accelerator(config.mixed_precision)
+    accelerator = accelerator_for(config.mixed_precision)
     work = Work(1, "benchmark", quiet=True)
     trainer = _Trainer(model, imitated, ImageClassification(data), data, config, accelerator, work)
     stage.enter(model)

@@ -131,12 +131,12 @@ def write_suite_report(suite: Any, *, published: bool = False, anchor: str | Non
     Raises:
         ConfigError: the suite has no curve `anchor`.
     """
-    if anchor is not None and anchor not in suite.runs:
-        raise ConfigError(f"unknown anchor '{anchor}'; {nearest(anchor, suite.runs)}")
+    if anchor is not None and anchor not in suite.experiments:
+        raise ConfigError(f"unknown anchor '{anchor}'; {nearest(anchor, suite.experiments)}")
     records = suite.records()
-    missing = len(suite.all_runs()) - len(records)
+    missing = len(suite.all_experiments()) - len(records)
     if missing:
-        print(f"{missing} of {len(suite.all_runs())} points are not measured yet", file=sys.stderr)
+        print(f"{missing} of {len(suite.all_experiments())} points are not measured yet", file=sys.stderr)
     if anchor is not None and anchor not in set(records["curve"]):
         print(f"the anchor '{anchor}' is not measured yet; nothing is compared with it", file=sys.stderr)
     groups = [group for group in suite.groups if not group.records(records).empty]

@@ -49,7 +49,8 @@ def run_experiment(
     from sc2bench.config import compose
     from sc2bench.core import processes
     from sc2bench.core.registry import load_plugins
-    from sc2bench.runs.run import Experiment, run_all
+    from sc2bench.runs.experiment import Experiment
+    from sc2bench.runs.run import run_experiments
 
     load_plugins(plugins)
     config = compose(overrides, config_dirs)
@@ -58,7 +59,7 @@ def run_experiment(
             f"task.name: this script is for '{task}', but the task is '{config.task.name}'; choose another task="
         )
     with interruptible():
-        paths = run_all([Experiment(config)], force=force, retrain=retrain, quiet=quiet)
+        paths = run_experiments([Experiment(config)], force=force, retrain=retrain, quiet=quiet)
     for path in paths if processes.is_main() else []:
         print(path)
 

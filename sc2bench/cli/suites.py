@@ -85,7 +85,7 @@ def _reporting(suite: Any) -> Iterator[None]:
     try:
         yield
     except PointsFailed:
-        if processes.is_main() and any(run.done for run in suite.all_runs()):
+        if processes.is_main() and any(run.done for run in suite.all_experiments()):
             write_suite_report(suite)
         raise
     if processes.is_main():
@@ -101,7 +101,7 @@ def suite_status(
 
     suite = open_suite(name, overrides, config_dir, plugin)
     table = Table("curve", "rate", "seed", "record")
-    for label, runs in suite.runs.items():
+    for label, runs in suite.experiments.items():
         for run in runs:
             rate = "" if run.config.rate is None else f"{run.config.rate:g}"
             path = run.reported_path()

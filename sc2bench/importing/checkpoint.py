@@ -22,9 +22,8 @@ from sc2bench.methods.channel_reduction import ChannelReduction
 from sc2bench.methods.entropic_student import EntropicStudent
 from sc2bench.methods.entropy_bottleneck import EntropyBottleneck
 from sc2bench.methods.latent import LatentModel
-from sc2bench.runs.experiment import HISTORY, TRAINED_IN, has_weights
+from sc2bench.runs.experiment import FINAL_CONFIG, FINAL_WEIGHTS, HISTORY, TRAINED_IN, Experiment, has_weights
 from sc2bench.runs.identity import IMPORTED
-from sc2bench.runs.run import FINAL_CONFIG, FINAL_WEIGHTS, Experiment
 from sc2bench.teachers import Teacher, load_teacher, read_weights
 
 # End-to-end training has the models of Entropic Student.

@@ -122,7 +122,7 @@ def test_every_shipped_suite_composes():
     from sc2bench.runs.suite import Suite
 
     for path in (config_dir() / "suite").glob("*.yaml"):
-        runs = Suite.load(path.stem).all_runs()
+        runs = Suite.load(path.stem).all_experiments()
         assert len({run.record_path for run in runs}) == len(runs)
 
 

@@ -303,7 +303,7 @@ def test_suites_shrink_from_the_command_line(tmp_path):
         "- {label: S, overrides: [task=scenes_detection, method=entropic_student], rates: [0.1]}\n"
     )
     small = ["stage1.samples=256", "stage1.epochs=1", "stage2.epochs=1", "rate=2"]
-    runs = {label: runs[0].config for label, runs in Suite.load(str(path), small).runs.items()}
+    runs = {label: runs[0].config for label, runs in Suite.load(str(path), small).experiments.items()}
     assert runs["JPEG"].stages == runs["T"].stages == {}
     assert runs["T"].rate is None
     own = runs["Own"].stages["stage1"]

@@ -26,7 +26,8 @@ from sc2bench.exporting.int8 import quantize_encoder
 from sc2bench.exporting.runner import DeviceRunner
 from sc2bench.methods import SplitModel, build_model
 from sc2bench.records import EXPORT_FIELDS, read_record
-from sc2bench.runs.run import Experiment, run_all
+from sc2bench.runs.experiment import Experiment
+from sc2bench.runs.run import run_experiments
 from sc2bench.tasks.image_classification import ImageClassification
 from sc2bench.tasks.object_detection import ObjectDetection
 from sc2bench.teachers import load_teacher
@@ -76,7 +77,7 @@ def exported(mini_root, tmp_path_factory) -> Exported:
     folders = [f"task.root={mini_root}", f"output={place}/results", f"checkpoints={place}/checkpoints"]
     exports = ["evaluation.export=true", "evaluation.export_int8=true"]
     run = Experiment(compose(["task=fashion_mnist", *folders, *TINY_STUDENT, *exports]))
-    (record,) = run_all([run], quiet=True)
+    (record,) = run_experiments([run], quiet=True)
     folder = place / "device"
     options = ["--int8", "--compare", "--samples", "30", "--csv", str(place / "compared.csv")]
     with redirect_stdout(io.StringIO()) as shown:

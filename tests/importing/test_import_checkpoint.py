@@ -25,8 +25,9 @@ from sc2bench.data.miniature import make_imagenet
 from sc2bench.entropy import IntegerTables
 from sc2bench.importing import import_checkpoint, load_published
 from sc2bench.methods import build_model
+from sc2bench.runs.experiment import Experiment
 from sc2bench.runs.identity import key_of, surroundings_of_weights
-from sc2bench.runs.run import Experiment, run_all
+from sc2bench.runs.run import run_experiments
 from sc2bench.teachers import Preprocess, Teacher, read_weights
 from tests import FIXTURES
 
@@ -183,14 +184,14 @@ def test_what_was_measured_of_one_checkpoint_is_not_taken_for_another(overrides,
     first = published_file(tmp_path, "fp")
     import_checkpoint(first, config)
     plain = Experiment(config)
-    (record,) = run_all([plain], quiet=True)
+    (record,) = run_experiments([plain], quiet=True)
     dependent = Experiment(replace(config, source=config))
-    keys = [plain.run_id, key_of(surroundings_of_weights(dependent.config))]
+    keys = [plain.id, key_of(surroundings_of_weights(dependent.config))]
     other = tmp_path / "other.safetensors"
     save_file({key: value + 0.5 if key == "fc.bias" else value for key, value in read_weights(first).items()}, other)
     import_checkpoint(other, config, force=True)
     assert not Experiment(config).done
-    assert [Experiment(config).run_id, key_of(surroundings_of_weights(dependent.config))] != keys
+    assert [Experiment(config).id, key_of(surroundings_of_weights(dependent.config))] != keys
     assert f"{record.name} does not count: imported is not the same; the point is measured anew" in (
         Experiment(config).predecessors()
     )
@@ -203,7 +204,7 @@ def test_imported_weights_are_never_trained_anew(overrides, tmp_path):
     folder = import_checkpoint(published_file(tmp_path, "fp"), config)
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     with pytest.raises(CheckpointError, match=r"were taken over from fp\.pt, so --retrain has nothing to start from"):
-        run_all([Experiment(config)], quiet=True, retrain=True)
+        run_experiments([Experiment(config)], quiet=True, retrain=True)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 

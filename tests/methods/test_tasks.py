@@ -13,7 +13,8 @@ from sc2bench.core.errors import ConfigError
 from sc2bench.data import load_dataset
 from sc2bench.data.scenes import make_scenes
 from sc2bench.methods import SplitModel, build_model
-from sc2bench.runs.run import Experiment, run_all
+from sc2bench.runs.experiment import Experiment
+from sc2bench.runs.run import run_experiments
 from sc2bench.teachers import load_teacher
 from sc2bench.wire.packet import MAX_IMAGE_SIDE, Packet, PacketError, SessionHeader
 
@@ -127,13 +128,13 @@ def test_one_encoder_sends_the_same_bytes_for_three_tasks(root, tmp_path):
     run = Experiment(compose([*places, "rate=0.1", "task=scenes_all", "method=multi_task", members, *common]))
     # Nothing was trained before: whatever the record builds on is trained first, each part once.
     assert len(run.untrained()) == 3
-    (path,) = run_all([run], quiet=True)
+    (path,) = run_experiments([run], quiet=True)
     record = json.loads(path.read_text())
     assert {"top1", "map", "miou"} <= set(record["quality"])
     assert record["samples"] == 6
     sizes = {record["bytes_mean"]}
     for task in TASKS:
-        (path,) = run_all([Experiment(compose([*places, *student(task)]))], quiet=True)
+        (path,) = run_experiments([Experiment(compose([*places, *student(task)]))], quiet=True)
         single = json.loads(path.read_text())
         sizes.add(single["bytes_mean"])
         for name, value in single["quality"].items():

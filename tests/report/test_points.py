@@ -186,14 +186,14 @@ def test_a_curve_has_each_rate_with_every_seed(tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text(SUITE.replace("SEEDS", "[0, 1, 2]"))
     suite = Suite.load(str(path))
-    runs = suite.runs["Student"]
+    runs = suite.experiments["Student"]
     assert [(run.config.rate, run.config.seed) for run in runs] == [(r, s) for r in (0.1, 0.3) for s in (0, 1, 2)]
-    assert ["-s1-" in run.run_id for run in runs] == [False, True, False] * 2
+    assert ["-s1-" in run.id for run in runs] == [False, True, False] * 2
     assert len({run.checkpoint_folder for run in runs}) == 6
     assert [(run.config.rate, run.config.seed) for run in suite.rates("Student")] == [(0.1, 0), (0.3, 0)]
-    assert [run.config.seed for run in suite.runs["WebP"]] == [0, 0]
+    assert [run.config.seed for run in suite.experiments["WebP"]] == [0, 0]
     # One seed for all is one experiment a rate, not three that agree.
-    assert [run.config.seed for run in Suite.load(str(path), ["seed=5"]).runs["Student"]] == [5, 5]
+    assert [run.config.seed for run in Suite.load(str(path), ["seed=5"]).experiments["Student"]] == [5, 5]
     for seeds, sentence in (
         ("[]", "no seed is listed"),
         ("[1, 1]", "1 stands there twice"),
@@ -213,9 +213,9 @@ curves:
 - {label: Many, overrides: [task=scenes_all, method=multi_task, mixed_precision=no], rates: [0.01],
    seeds: [0, 3]}
 """)
-    zero, three = Suite.load(str(path)).runs["Many"]
+    zero, three = Suite.load(str(path)).experiments["Many"]
     # The name of a committed record.
-    assert zero.run_id == "scenes-scenes_classifier-0.01-s0-f417d8cdbb5d"
+    assert zero.id == "scenes-scenes_classifier-0.01-s0-f417d8cdbb5d"
     for run, seed in ((zero, 0), (three, 3)):
         parts = [*run.parts, *(part for member in run.parts for part in member.parts)]
         assert [part.config.seed for part in parts] == [seed] * len(parts)

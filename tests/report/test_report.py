@@ -383,7 +383,7 @@ curves:
 """)
     output = f"output={tmp_path}"
     folder = EMBEDDED / "image_classification/input_codec"
-    for run in Suite.load(str(path), [output]).all_runs()[:3]:
+    for run in Suite.load(str(path), [output]).all_experiments()[:3]:
         codec, rate = run.config.method.codec, int(run.config.rate)
         (real,) = folder.glob(f"*-{codec}-{rate}-s0-*.json")
         run.record_path.parent.mkdir(parents=True, exist_ok=True)

@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from sc2bench.runs.run import Experiment
+from sc2bench.runs.experiment import Experiment
 from sc2bench.runs.suite import Suite
 from tests import FIXTURES, REPOSITORY
 
@@ -75,9 +75,9 @@ def test_each_published_experiment_is_there_exactly_once(suite):
     expected = published_points()
     assert len(expected) == 546
     assert set(expected.values()) == {1}
-    found = Counter(point_of(run) for run in suite.all_runs())
+    found = Counter(point_of(run) for run in suite.all_experiments())
     assert found == expected
-    assert len({run.run_id for run in suite.all_runs()}) == len(suite.all_runs())
+    assert len({run.id for run in suite.all_experiments()}) == len(suite.all_experiments())
 
 
 def test_all_rows_of_the_table_are_read():
@@ -87,7 +87,7 @@ def test_all_rows_of_the_table_are_read():
 
 
 def run_of(suite: Suite, label: str) -> Experiment:
-    return suite.runs[label][0]
+    return suite.experiments[label][0]
 
 
 def test_recipes_are_the_published_ones(suite):
@@ -119,7 +119,7 @@ def test_recipes_are_the_published_ones(suite):
 def test_recipes_of_other_tasks_take_encoders_over_from_imagenet(suite):
     for label in ("Faster R-CNN", "DeepLabv3"):
         for method in ("Entropic Student", "End-to-end"):
-            for run in suite.runs[f"{method}, {label}"]:
+            for run in suite.experiments[f"{method}, {label}"]:
                 (source,) = run.parts
                 assert source.config.task.dataset == "ilsvrc2012"
                 assert source.config.teacher.name == "resnet50"

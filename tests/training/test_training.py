@@ -14,7 +14,8 @@ from sc2bench.core.errors import CheckpointError, ConfigError, TrainingError
 from sc2bench.core.registry import LOSSES
 from sc2bench.core.state import unique_state
 from sc2bench.methods import build_model
-from sc2bench.runs.run import FINAL_WEIGHTS, Experiment, run_all
+from sc2bench.runs.experiment import FINAL_WEIGHTS, Experiment
+from sc2bench.runs.run import run_experiments
 from sc2bench.tasks.image_classification import ImageClassification
 from sc2bench.teachers import load_teacher
 from sc2bench.training.checkpoint import PROGRESS
@@ -25,7 +26,7 @@ from tests.conftest import TINY_STUDENT
 
 def train_here(overrides: list[str]) -> Experiment:
     run = Experiment(compose(overrides))
-    run_all([run], quiet=True)
+    run_experiments([run], quiet=True)
     return run
 
 
@@ -126,18 +127,18 @@ def test_checkpoints_of_another_configuration_and_damaged_ones_are_refused(tiny)
     good = progress.read_text()
     progress.write_text(good.replace(run.config.training_hash(), "0" * 12))
     with pytest.raises(CheckpointError, match="belongs to another configuration"):
-        run_all([run], quiet=True)
+        run_experiments([run], quiet=True)
     progress.write_text(good[:100])
     with pytest.raises(CheckpointError, match="can't be read"):
-        run_all([run], quiet=True)
+        run_experiments([run], quiet=True)
     progress.write_text(good)
     best = run.checkpoint_folder / json.loads(good)["best_file"]
     content = best.read_bytes()
     best.write_bytes(content[:200])
     with pytest.raises(CheckpointError, match="must be an undamaged safetensors file"):
-        run_all([run], quiet=True)
+        run_experiments([run], quiet=True)
     best.write_bytes(content)
-    run_all([run], quiet=True)
+    run_experiments([run], quiet=True)
     assert run.done
 
 
