@@ -2,8 +2,8 @@
 
 Arguments of all of them:
 
-    input_channels   of what the encoder sees: the image, or a stage's output if the bottleneck starts behind one.
-    target_channels  of the teacher's stage that is imitated.
+    input_channels   of what the encoder sees: the image, or a layer's output if the bottleneck starts behind one.
+    target_channels  of the teacher's layer that is imitated.
     latent_channels  of the latents.
     widths           of hidden layers; empty for the layout's own.
 """
@@ -22,7 +22,7 @@ class Bottleneck(NamedTuple):
 
     Attributes:
         encoder: image tensor (N, C, H, W) to latents (N, latent_channels, h, w).
-        decoder: quantized latents to the output of the teacher's stage that the bottleneck ends behind.
+        decoder: quantized latents to the output of the teacher's layer that the bottleneck ends behind.
         latent_channels: of the latents.
         hyper: makes the transforms of a hyperprior's side latents; `None` if the layout has none.
     """

@@ -22,7 +22,7 @@ from sc2bench.teachers import Images, Teacher
 from sc2bench.wire.inputs import check_images, check_sides
 from sc2bench.wire.packet import MAX_IMAGE_SIDE, Limits, Packet, PacketError, SessionHeader, fingerprint
 
-# What forward() returns, where the method has it: "prediction" (of the teacher's head), "features" (stage name to
+# What forward() returns, where the method has it: "prediction" (of the teacher's head), "features" (layer name to
 # tensor), "bits" (N,), "auxiliary_loss" (scalar).
 Outputs = dict[str, Any]
 
@@ -75,7 +75,7 @@ class SplitModel(nn.Module):
         Args:
             images: uint8, (N, C, H, W), or N images of (C, H, W) where they vary.
             targets: the task's targets, for heads that need them.
-            features: stages of the teacher whose outputs are wanted.
+            features: layers of the teacher whose outputs are wanted.
         """
 
     @property

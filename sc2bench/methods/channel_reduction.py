@@ -17,7 +17,7 @@ from sc2bench.teachers import Teacher
 
 @dataclass
 class ChannelReductionConfig(MethodConfig):
-    """The bottleneck stands behind the stage `starts_after` (empty: the image) and ends behind `after`.
+    """The bottleneck stands behind the layer `starts_after` (empty: the image) and ends behind `after`.
 
     `bits` are those of an integer, 8 or 16.
     """

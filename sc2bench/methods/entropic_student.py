@@ -1,8 +1,8 @@
-"""Entropic Student: a bottleneck with a learned prior in place of the teacher's first stages.
+"""Entropic Student: a bottleneck with a learned prior in place of the teacher's first layers.
 
 Matsubara, Yang, Levorato and Mandt, "Supervised Compression for Resource-Constrained Edge Computing Systems", WACV
 2022. The device runs the encoder and codes its rounded latents; the server decodes them to an imitation of the
-teacher's stage and runs the teacher's remaining stages.
+teacher's layer and runs the teacher's remaining layers.
 """
 
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ from sc2bench.teachers import Teacher
 
 @dataclass
 class EntropicStudentConfig(MethodConfig):
-    """The bottleneck ends behind the teacher's stage `after`; `widths` are its hidden layers, [] for its default.
+    """The bottleneck ends behind the teacher's layer `after`; `widths` are its hidden layers, [] for its default.
 
     `hyper_channels` are those of the side latents, for priors that have some.
     """
@@ -44,7 +44,7 @@ class EntropicStudent(LatentModel):
         """Builds the student around a copy of the teacher's tail.
 
         Raises:
-            ConfigError: no such stage, a bottleneck whose output does not have the shape of the stage's, or images
+            ConfigError: no such layer, a bottleneck whose output does not have the shape of the layer's, or images
                 that are too small for it.
         """
         options: EntropicStudentConfig = config.method

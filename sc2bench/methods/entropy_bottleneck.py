@@ -1,6 +1,6 @@
-"""An entropy bottleneck behind a stage of the teacher itself, fine-tuned with it.
+"""An entropy bottleneck behind a layer of the teacher itself, fine-tuned with it.
 
-No encoder is designed: the device runs the teacher's stages up to the cut and codes their rounded outputs under a
+No encoder is designed: the device runs the teacher's layers up to the cut and codes their rounded outputs under a
 factorized prior (Ballé et al. 2018; the baseline of Matsubara et al., TMLR 2023).
 """
 
@@ -21,7 +21,7 @@ from sc2bench.teachers import Teacher
 
 @dataclass
 class EntropyBottleneckConfig(MethodConfig):
-    """The bottleneck codes the output of the teacher's stage `after`."""
+    """The bottleneck codes the output of the teacher's layer `after`."""
 
     after: str = "layer1"
 
@@ -35,11 +35,11 @@ class EntropyBottleneck(LatentModel):
 
     @classmethod
     def from_config(cls, config: RunConfig, teacher: Teacher, image_shape: ImageShape) -> "EntropyBottleneck":
-        """Cuts a copy of the teacher; raises `ConfigError` if it has no such stage, or its head needs earlier ones."""
+        """Cuts a copy of the teacher; raises `ConfigError` if it has no such layer, or its head needs earlier ones."""
         after = config.method.after
-        head = deepcopy(cut(teacher.chain, after)[0])
+        front = deepcopy(cut(teacher.chain, after)[0])
         inputs = teacher.preprocess(probe_image(teacher, image_shape))
-        prior = FactorizedPrior(output_shape(head, inputs, f"the teacher's stages up to '{after}'")[0])
-        device = LatentDevice(teacher.preprocess, head, prior)
+        prior = FactorizedPrior(output_shape(front, inputs, f"the teacher's layers up to '{after}'")[0])
+        device = LatentDevice(teacher.preprocess, front, prior)
         server = make_server(device, nn.Identity(), *tail_and_head(teacher, after), after)
         return cls(device, server, image_shape, "factorized")

@@ -1,4 +1,4 @@
-"""Feature compression: an image codec on the output of one of the teacher's stages.
+"""Feature compression: an image codec on the output of one of the teacher's layers.
 
 Nothing learns. The channels are normalized by their range to 8 bits and tiled to one grey image; the ranges are sent
 with it (the baseline "codec-based feature compression" of Matsubara et al., TMLR 2023).
@@ -28,7 +28,7 @@ _RANGES = ("channel", "sample")
 
 @dataclass
 class FeatureCodecConfig(MethodConfig):
-    """The codec works on the output of the teacher's stage `after`.
+    """The codec works on the output of the teacher's layer `after`.
 
     `ranges`: "sample", a minimum and a maximum for all channels together, or "channel", one pair for each of them. What
     counts as channels is the first axis of a sample's features: of transformers' stages these are tokens, or rows.
@@ -54,20 +54,20 @@ class FeatureCodec(LatentModel):
 
     @classmethod
     def from_config(cls, config: RunConfig, teacher: Teacher, image_shape: ImageShape) -> "FeatureCodec":
-        """Cuts a copy of the teacher; raises `ConfigError` for an unknown stage, codec or kind of range."""
+        """Cuts a copy of the teacher; raises `ConfigError` for an unknown layer, codec or kind of range."""
         options: FeatureCodecConfig = config.method
         if options.ranges not in _RANGES:
             raise ConfigError(f"method.ranges: unknown value '{options.ranges}'; {nearest(options.ranges, _RANGES)}")
         codec = TiledCodec(IMAGE_CODECS[options.codec](config.rate, **options.options), options.ranges == "channel")
-        stages = deepcopy(cut(teacher.chain, options.after)[0])
+        front = deepcopy(cut(teacher.chain, options.after)[0])
         inputs = teacher.preprocess(probe_image(teacher, image_shape))
-        output_shape(stages, inputs, f"the teacher's stages up to '{options.after}'")
-        device = LatentDevice(teacher.preprocess, stages, codec)
+        output_shape(front, inputs, f"the teacher's layers up to '{options.after}'")
+        device = LatentDevice(teacher.preprocess, front, codec)
         server = make_server(device, nn.Identity(), *tail_and_head(teacher, options.after), options.after)
         return cls(device, server, image_shape, None)
 
     def forward(self, images: Images, targets: Any = None, features: Collection[str] = ()) -> Outputs:
-        """The teacher's prediction, and features of both halves: the device runs the teacher's own stages."""
+        """The teacher's prediction, and features of both halves: the device runs the teacher's own layers."""
         device: Any = self.device
         cut_off, early = device.encoder.outputs(device.preprocess(images), features)
         received, _ = device.prior(cut_off)

@@ -66,10 +66,10 @@ class LatentServer(ServerHalf):
 
     Args:
         prior: the server's part of the device's prior.
-        decoder: latents to an imitation of the teacher's stage `after`.
-        tail: the teacher's stages behind it.
+        decoder: latents to an imitation of the teacher's layer `after`.
+        tail: the teacher's layers behind it.
         head: the teacher's.
-        after: name of the stage.
+        after: name of the layer.
         shapes: of one sample's symbols.
         sizing: how the device scales and pads images.
     """
@@ -190,10 +190,10 @@ class _Quantized(nn.Module):
 
 
 def tail_and_head(teacher: Teacher, after: str) -> tuple[Chain, Head]:
-    """Copies of the teacher's stages behind `after` and of its head.
+    """Copies of the teacher's layers behind `after` and of its head.
 
     Raises:
-        ConfigError: no such stage, or the head needs the output of one before it, which the server never sees.
+        ConfigError: no such layer, or the head needs the output of one before it, which the server never sees.
     """
     tail = cut(teacher.chain, after)[1]
     for name in teacher.head.needs:
@@ -216,7 +216,7 @@ def bottleneck_halves(
     make_prior: Callable[[Bottleneck], LatentCodec],
     starts_after: str = "",
 ) -> tuple[LatentDevice, LatentServer]:
-    """Puts a bottleneck in place of the teacher's first stages, and copies those before and behind it.
+    """Puts a bottleneck in place of the teacher's first layers, and copies those before and behind it.
 
     Args:
         teacher: what is imitated; left as it is.
@@ -224,20 +224,20 @@ def bottleneck_halves(
         name: of a registered bottleneck.
         latent_channels: of its latents.
         widths: of its hidden layers.
-        after: the stage that it ends behind.
+        after: the layer that it ends behind.
         make_prior: gives the prior of its latents.
-        starts_after: the stage that it starts behind; empty: the image.
+        starts_after: the layer that it starts behind; empty: the image.
 
     Raises:
-        ConfigError: no such stage, a bottleneck whose output does not have the shape of the stage's, or images that
+        ConfigError: no such layer, a bottleneck whose output does not have the shape of the layer's, or images that
             are too small for it.
     """
-    tail, prediction_head = tail_and_head(teacher, after)
-    head = cut(teacher.chain, after)[0]
+    tail, head = tail_and_head(teacher, after)
+    front = cut(teacher.chain, after)[0]
     inputs = teacher.preprocess(probe_image(teacher, image_shape))
-    target = output_shape(head, inputs, f"the teacher's stages up to '{after}'")
-    before = deepcopy(cut(head, starts_after)[0]) if starts_after else None
-    channels = output_shape(before, inputs, "the teacher's first stages")[0] if before else inputs.shape[1]
+    target = output_shape(front, inputs, f"the teacher's layers up to '{after}'")
+    before = deepcopy(cut(front, starts_after)[0]) if starts_after else None
+    channels = output_shape(before, inputs, "the teacher's first layers")[0] if before else inputs.shape[1]
     bottleneck: Bottleneck = BOTTLENECKS[name](channels, target[0], latent_channels, widths)
     encoder = nn.Sequential(before, bottleneck.encoder) if before else bottleneck.encoder
     prior = make_prior(bottleneck)
@@ -246,12 +246,12 @@ def bottleneck_halves(
     decoded = output_shape(bottleneck.decoder, zeros, f"the decoder of bottleneck '{name}'")
     if decoded != target:
         raise ConfigError(
-            f"method.bottleneck: '{name}' gives {decoded} for images of shape {image_shape}, but the teacher's stage "
+            f"method.bottleneck: '{name}' gives {decoded} for images of shape {image_shape}, but the teacher's layer "
             f"'{after}' gives {target}; choose another one"
         )
     output_shape(_Quantized(prior), zeros, "the prior of the latents")
     device = LatentDevice(teacher.preprocess, encoder, prior)
-    return device, make_server(device, bottleneck.decoder, tail, prediction_head, after)
+    return device, make_server(device, bottleneck.decoder, tail, head, after)
 
 
 def make_server(device: LatentDevice, decoder: nn.Module, tail: Chain, head: Head, after: str) -> LatentServer:

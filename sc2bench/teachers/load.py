@@ -17,7 +17,7 @@ from sc2bench.teachers.files import TRAINED_PREFIX, read_weights
 WEIGHTS = Path(__file__).parent.parent / "weights"
 # The digests of the packaged files, by name.
 DIGESTS = "digests.json"
-# How the names of a teacher's stages begin.
+# How the names of a teacher's layers begin.
 _CHAIN = "chain."
 
 
@@ -64,8 +64,8 @@ def _registered(config: TeacherConfig, classes: int | None) -> Teacher:
         load_state(teacher, _trained(Path(config.weights)), config.weights)
     elif config.backbone is not None:
         state, path = _packaged(config.backbone)
-        stages = {key.removeprefix(_CHAIN): value for key, value in state.items() if key.startswith(_CHAIN)}
-        load_state(teacher.chain, stages, path)
+        layers = {key.removeprefix(_CHAIN): value for key, value in state.items() if key.startswith(_CHAIN)}
+        load_state(teacher.chain, layers, path)
     return teacher
 
 

@@ -176,7 +176,7 @@ def test_bottleneck_that_does_not_fit_is_refused():
         make("entropic_student", "method.bottleneck=fp_resnet", "method.widths=[]")
     with pytest.raises(ConfigError, match=r"method.widths: \[1, 2\] has 2 entries, but this bottleneck has 3"):
         make("entropic_student", "method.widths=[1,2]")
-    with pytest.raises(ConfigError, match=r"no stage 'layr1'; did you mean 'layer1'\?"):
+    with pytest.raises(ConfigError, match=r"no layer 'layr1'; did you mean 'layer1'\?"):
         make("entropic_student", "method.after=layr1")
 
 
