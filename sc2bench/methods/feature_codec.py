@@ -8,15 +8,17 @@ import math
 from collections.abc import Collection, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
+from annotated_doc import Doc
 from torch import Tensor
 
 from sc2bench.chain import Chain, cut
 from sc2bench.codecs.base import ImageCodec
 from sc2bench.config import MethodConfig, RunConfig
+from sc2bench.config.meanings import OptionsOf
 from sc2bench.core.errors import ConfigError, nearest
 from sc2bench.core.registry import IMAGE_CODECS, METHODS
 from sc2bench.entropy import Shape, require_codable
@@ -35,16 +37,18 @@ _RANGE_TYPE = np.dtype(">f2")
 
 @dataclass
 class FeatureCodecConfig(MethodConfig):
-    """The codec works on the output of the teacher's stage `after`.
+    """The image codec, and the features that it codes as a grey image."""
 
-    `ranges`: "sample", a minimum and a maximum for all channels together, or "channel", one pair for each of them.
-    `options` are the codec's own.
-    """
-
-    codec: str = "jpeg"
-    after: str = "layer1"
-    ranges: str = "sample"
-    options: dict[str, str] = field(default_factory=dict)
+    codec: Annotated[str, Doc("What the image of features is coded by; the rate is its quality."), IMAGE_CODECS] = (
+        "jpeg"
+    )
+    after: Annotated[str, Doc("Layer of the teacher whose output is coded.")] = "layer1"
+    ranges: Annotated[
+        str, Doc("What has a minimum and a maximum of its own: all channels together, or each channel."), _RANGES
+    ] = "sample"
+    options: Annotated[dict[str, str], Doc("The codec's own options, such as chroma."), OptionsOf(IMAGE_CODECS)] = (
+        field(default_factory=dict)
+    )
 
 
 class Tiling:
