@@ -26,7 +26,7 @@ from sc2bench.config.schemas import (
     TeacherConfig,
 )
 from sc2bench.core.errors import ConfigError
-from sc2bench.core.registry import Registry
+from sc2bench.core.registry import METHODS, Registry
 
 GROUPS: dict[str, type] = {
     "task": TaskConfig,
@@ -151,9 +151,10 @@ def _names(group: str) -> Iterator[_Name]:
 
 
 def _choosing(group: str, field: Meaning, name: str, alone: bool) -> str:
-    """What to write to choose a name: the file that is called like it, where there is one."""
-    if field.name == "name" and group in FILE_GROUPS and name in config_files(group):
-        return f"{group}={name}"
+    """What to write to choose a name."""
+    if (group, field.name) == ("method", "name"):
+        # A method has a file that is called like it.
+        return f"method={name}"
     if alone:
         return f"{group}.{field.name}={name}"
     if get_origin(field.hint) is dict:
@@ -207,12 +208,22 @@ def _field_page(each: _Key, config_dirs: Sequence[str] = (), whole: bool = False
             for name in _names(group):
                 if name.field == each.key:
                     yield from _indented(f"{name.key}: {_summary(name.entry)}", "      ", hanging=2)
+    if whole and each.key == "rate":
+        for line in _rates():
+            yield from _indented(line)
     if whole and meaning.options_of is not None:
         for line in _options(meaning.options_of):
             yield from _indented(line)
     if whole and each.key.endswith(".name") and each.key.partition(".")[0] in FILE_GROUPS:
         group = each.key.partition(".")[0]
         yield from _indented(f"usually set by a file: {group}={'|'.join(sorted(config_files(group, config_dirs)))}")
+
+
+def _rates() -> Iterator[str]:
+    """What the rate is called by each method that has one."""
+    knobs = {name: METHODS[name].rate_knob for name in METHODS.names()}
+    for knob in sorted({knob for knob in knobs.values() if knob}):
+        yield f"{knob}: of method {', '.join(name for name in knobs if knobs[name] == knob)}"
 
 
 def _options(registry: Registry[Any]) -> Iterator[str]:

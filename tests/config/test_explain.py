@@ -56,6 +56,7 @@ def test_fields_are_explained():
     ]
     assert "    choices: train, validation, test" in explain("evaluation.split").splitlines()
     assert "type: whole number; default 0" in explain("seed")
+    assert "beta: of method end_to_end, entropic_student" in explain("rate")
     losses = explain("stage2.losses")
     assert "type: {name: number}; default {}" in losses
     assert explain("suite.figures.mine").startswith("suite.figures.mine\n    File names, and the labels")
@@ -112,7 +113,14 @@ def test_fields_of_plugins_are_explained(tmp_path, capsys):
     try:
         for key, lines in (
             ("method.colours", ["How many are kept.", "type: whole number; default 7"]),
-            ("method.explained_plugin", ["Sends few colours.", "type: list of numbers or null; default null"]),
+            (
+                "method.explained_plugin",
+                [
+                    "Sends few colours.",
+                    "chosen by: method=explained_plugin",
+                    "type: list of numbers or null; default null",
+                ],
+            ),
         ):
             with pytest.raises(SystemExit):
                 app(["explain", "--plugin", str(plugin), key])

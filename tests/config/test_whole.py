@@ -39,6 +39,15 @@ def test_a_whole_configuration_comes_back(mine):
     assert compose_whole(path, ["rate=0.5"]).stages["stage1"].losses == {"task": 1.0, "rate": 0.5}
 
 
+def test_members_come_back(tmp_path):
+    config = compose(["task=scenes_all", "method=multi_task", "rate=0.03", "mixed_precision=no"])
+    path = tmp_path / "all.yaml"
+    path.write_text(written(config))
+    again = compose_whole(path)
+    assert again == config
+    assert len(again.members) == 3
+
+
 def test_every_experiment_of_the_suites_comes_back():
     """What is printed holds everything that a record's name depends on."""
     for name in ("embedded", "embedded_multi_task", "embedded_segmentation"):
