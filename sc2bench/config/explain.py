@@ -1,9 +1,9 @@
 """What every key of a configuration means, in words, from the classes that hold its fields.
 
 A key is a field (`evaluation.samples`, `stage1.losses`), a group of fields (`task`), or one of the names that can be
-chosen (`method.entropic_student`, `stage1.losses.kd`). What is chosen may have fields of its own, in a `config_class`:
-of a name that stands alone, as in `method.name`, they are fields of its group; of one among others, as in
-`stage1.losses`, they stand below its name.
+chosen from a registry (`method.entropic_student`, `stage1.losses.kd`). What is chosen may have fields of its own, in a
+`config_class`. Where they stand, the type of the field that chooses says: text, as of `method.name`: in its group; a
+dataclass: below the field; a dictionary or a list, as of `stage1.losses`: below the name.
 """
 
 import inspect
@@ -111,7 +111,7 @@ def _own_keys(group: str) -> Iterator[_Key]:
     for each in meanings(GROUPS[group]):
         key = f"{group}.{each.name}"
         yield _Key(key, each)
-        for inner in get_args(each.hint):
+        for inner in get_args(each.hint) if get_origin(each.hint) is list else ():
             if is_dataclass(inner) and isinstance(inner, type):
                 yield from (_Key(f"{key}.{below.name}", below) for below in meanings(inner))
 
@@ -134,32 +134,45 @@ def _names(group: str) -> Iterator[_Name]:
     for field in meanings(GROUPS[group]):
         if not isinstance(field.choices, Registry):
             continue
-        alone = str in (field.hint, *get_args(field.hint)) and get_origin(field.hint) not in (dict, list)
+        below = f"{group}.{field.name}"
+        kind = _kind_of(field.hint)
         for name in field.choices.names():
-            key = f"{group}.{name}" if alone else f"{group}.{field.name}.{name}"
+            key = f"{group}.{name}" if kind is str else f"{below}.{name}"
             if (key, id(field.choices)) in seen:
                 continue
             seen.add((key, id(field.choices)))
             entry = field.choices[name]
             schema = getattr(entry, "config_class", None)
-            place = group if alone else key
-            chosen_by = _choosing(group, field, name, alone)
-            fields = meanings(schema) if isinstance(schema, type) and is_dataclass(schema) else ()
-            added = [each for each in fields if not (alone and each.name in own) and each.name != "name"]
+            options = meanings(schema) if isinstance(schema, type) and is_dataclass(schema) else ()
+            chosen_by = _choosing(group, field, name, options)
+            place = group if kind is str else below if kind is object else key
+            added = [each for each in options if each.name != "name" and not (kind is str and each.name in own)]
             keys = tuple(_Key(f"{place}.{each.name}", each, (chosen_by,)) for each in added)
-            yield _Name(key, f"{group}.{field.name}", chosen_by, entry, keys)
+            yield _Name(key, below, chosen_by, entry, keys)
 
 
-def _choosing(group: str, field: Meaning, name: str, alone: bool) -> str:
+def _kind_of(hint: Any) -> type:
+    """How a field holds what it chooses: by name (`str`), as its options (`object`), or several (`dict`, `list`)."""
+    for each in (hint, *get_args(hint)):
+        if each is str or get_origin(each) in (dict, list):
+            found: type = get_origin(each) or each
+            return found
+    return object
+
+
+def _choosing(group: str, field: Meaning, name: str, options: Sequence[Meaning]) -> str:
     """What to write to choose a name."""
     if (group, field.name) == ("method", "name"):
         # A method has a file that is called like it.
         return f"method={name}"
-    if alone:
-        return f"{group}.{field.name}={name}"
-    if get_origin(field.hint) is dict:
-        return f"{group}.{field.name}.{name}={getattr(get_args(field.hint)[1], '__name__', 'value').upper()}"
-    return f"{group}.{field.name}=[{name}]"
+    key = f"{group}.{field.name}"
+    if _kind_of(field.hint) is list:
+        return f"{key}=[{name}]"
+    if _kind_of(field.hint) is not dict:
+        return f"{key}={name}"
+    item = get_args(field.hint)[1]
+    needed = ", ".join(f"{each.name}: {each.kind}" for each in options if each.default is None and each.name != "name")
+    return f"{key}.{name}={f'{{{needed}}}' if is_dataclass(item) else Meaning('', item, None, '', None, None).kind}"
 
 
 def _overview() -> Iterator[str]:

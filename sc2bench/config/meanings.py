@@ -79,6 +79,9 @@ def _extras(hint: Any) -> Iterator[Any]:
 
 def _default(each: "Field[Any]") -> str | None:
     value = each.default if each.default_factory is MISSING else each.default_factory()
+    if is_dataclass(value):
+        # Options are written by the name of what they belong to.
+        value = getattr(value, "name", "???")
     return None if value is MISSING or value == "???" else in_yaml(value)
 
 

@@ -1,11 +1,13 @@
 """What `sc2bench explain` says of keys, from the classes that hold their fields."""
 
-from dataclasses import fields
+from dataclasses import dataclass, field, fields
+from typing import Annotated, Any
 
 import pytest
+from annotated_doc import Doc
 
 from sc2bench.cli import app, guarded
-from sc2bench.config import CurveConfig, EvaluationConfig, RunConfig, compose
+from sc2bench.config import CurveConfig, RunConfig, compose
 from sc2bench.config.explain import GROUPS, explain
 from sc2bench.config.meanings import meanings
 from sc2bench.core import registry
@@ -79,8 +81,8 @@ def test_groups_and_choices_are_explained():
     for name in (*GROUPS, "recipe", "rate", "source", "members"):
         assert f"\n  {name} " in overview
     student = explain("method.entropic_student")
-    for field in fields(registry.METHODS["entropic_student"].config_class):
-        assert (f"\nmethod.{field.name}\n" in student) is (field.name != "name")
+    for each in fields(registry.METHODS["entropic_student"].config_class):
+        assert (f"\nmethod.{each.name}\n" in student) is (each.name != "name")
     assert "chosen by: method=entropic_student" in student
     for group, schema in GROUPS.items():
         page = explain(group)
@@ -133,20 +135,47 @@ def test_fields_of_plugins_are_explained(tmp_path, capsys):
         registry.METHODS._origins.pop("explained_plugin", None)
 
 
-def test_what_is_among_others_has_fields_below_its_name(monkeypatch):
-    """A loss with options of its own, as they stand in `stage1.losses`."""
+@dataclass
+class SpringConfig:
+    name: Annotated[str, Doc("Of the registry.")] = "???"
+    weight: Annotated[float, Doc("In the sum.")] = "???"  # type: ignore[assignment]
+    stiffness: Annotated[int, Doc("Of the spring.")] = 4
 
-    class Sharp:
-        """Wants sharp images."""
 
-        config_class = EvaluationConfig
+class Spring:
+    """Pulls back."""
 
-    monkeypatch.setitem(registry.LOSSES._entries, "sharp", Sharp)
+    config_class = SpringConfig
+
+
+SPRINGS: registry.Registry[Any] = registry.Registry("spring")
+SPRINGS.register("coil")(Spring)
+SPRINGS.register("plain")(len)
+
+
+@dataclass
+class SpringsConfig:
+    """Springs of all kinds."""
+
+    one: Annotated[SpringConfig, Doc("The first."), SPRINGS] = field(default_factory=lambda: SpringConfig("coil", 1))
+    named: Annotated[dict[str, SpringConfig], Doc("More."), SPRINGS] = field(default_factory=dict)
+
+
+def test_options_stand_where_the_field_that_chooses_says(monkeypatch):
+    """In the group beside a name, below a field of options, below each of several names."""
+    monkeypatch.setitem(registry.LOSSES._entries, "sharp", Spring)
     page = explain("stage1.losses.sharp")
-    assert page.startswith("stage1.losses.sharp\n    Wants sharp images.\n    chosen by: stage1.losses.sharp=FLOAT\n")
-    assert "stage1.losses.sharp.threads" in page
-    assert "type: whole number; default 1" in explain("stage1.losses.sharp.threads")
-    assert "stage1.losses.sharp.threads" in explain("stage1")
+    assert page.startswith("stage1.losses.sharp\n    Pulls back.\n    chosen by: stage1.losses.sharp=number\n")
+    assert "type: whole number; default 4" in explain("stage1.losses.sharp.stiffness")
+    assert "stage1.losses.sharp.stiffness" in explain("stage1")
+    monkeypatch.setitem(GROUPS, "stage1", SpringsConfig)
+    assert "type: fields; default coil\n    choices: coil, plain" in explain("stage1.one")
+    assert "applies to: stage1.one=coil" in explain("stage1.one.stiffness")
+    assert "chosen by: stage1.one=coil" in explain("stage1.one.coil")
+    assert "chosen by: stage1.named.coil={weight: number}" in explain("stage1.named.coil")
+    assert "type: number; it must be set" in explain("stage1.named.coil.weight")
+    with pytest.raises(ConfigError, match=r"did you mean 'stage1\.one\.stiffness'"):
+        explain("stage1.one.stifness")
 
 
 def test_choices_of_methods_are_checked_before_anything_runs():
