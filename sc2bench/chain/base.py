@@ -77,7 +77,7 @@ def as_chain(model: nn.Module) -> Chain:
 
 
 def chain_modules() -> set[str]:
-    """The names of the modules that families with a chain are of, and of those whose functions list their stages."""
+    """The names of the modules that families with a chain are of, and of those whose functions list their layers."""
     return {module.__module__ for pair in _CONVERTERS.items() for module in pair}
 
 

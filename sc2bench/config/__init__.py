@@ -1,6 +1,6 @@
 """Configurations: schemas, checks, and composing them from YAML and the command line."""
 
-from sc2bench.config.compose import compose, from_resolved
+from sc2bench.config.compose import compose, compose_whole, from_resolved, written
 from sc2bench.config.files import config_dir, config_files
 from sc2bench.config.schemas import (
     CurveConfig,
@@ -24,8 +24,10 @@ __all__ = [
     "TaskConfig",
     "TeacherConfig",
     "compose",
+    "compose_whole",
     "config_dir",
     "config_files",
     "from_resolved",
     "load_suite",
+    "written",
 ]

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from sc2bench.config.meanings import meanings
 from sc2bench.config.schemas import RunConfig, TeacherConfig
 from sc2bench.core.errors import ConfigError, nearest
 from sc2bench.core.registry import AUGMENTATIONS, DATASETS, LOSSES, METHODS, TASKS, TEACHER_LIBRARIES, TEACHERS
@@ -34,6 +35,7 @@ def check(config: RunConfig) -> None:
         )
     _one_of("task.interpolation", config.task.interpolation, INTERPOLATIONS)
     _check_teacher(config.teacher)
+    _check_choices("method", config.method)
     _one_of("mixed_precision", config.mixed_precision, PRECISIONS)
     _one_of("evaluation.split", config.evaluation.split, ("train", "validation", "test"))
     _one_of("evaluation.server_precision", config.evaluation.server_precision, ("fp32", "bf16"))
@@ -88,6 +90,20 @@ def check(config: RunConfig) -> None:
     knob = METHODS[config.method.name].rate_knob
     if knob is not None and config.rate is None and config.method.has_rate():
         raise ConfigError(f"rate: method '{config.method.name}' needs one; add rate=VALUE (its {knob})")
+
+
+def _check_choices(group: str, options: object) -> None:
+    """Checks the fields that say themselves what can be chosen."""
+    schema: type = type(options)
+    for each in meanings(schema):
+        value = getattr(options, each.name)
+        if each.choices is None or value is None:
+            continue
+        for item in [value] if isinstance(value, str) else value:
+            if isinstance(each.choices, tuple):
+                _one_of(f"{group}.{each.name}", item, each.choices)
+            else:
+                _known(f"{group}.{each.name}", item, each.choices)
 
 
 def _check_teacher(config: TeacherConfig) -> None:

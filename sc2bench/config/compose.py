@@ -4,12 +4,15 @@ YAML files under `configs/` fill the groups; `key=value` overrides come last. Wh
 dataclass in the method's own file, found through the registry.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import fields, is_dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from sc2bench.config.checks import check
 from sc2bench.config.fields import typed
@@ -24,8 +27,8 @@ from sc2bench.config.files import (
 )
 from sc2bench.config.milestones import rescale
 from sc2bench.config.overrides import Override, put, unquoted
-from sc2bench.config.reading import Plain
-from sc2bench.config.references import Verbatim, resolve
+from sc2bench.config.reading import Plain, read_yaml
+from sc2bench.config.references import Verbatim, literal, resolve
 from sc2bench.config.schemas import (
     EvaluationConfig,
     RunConfig,
@@ -41,6 +44,8 @@ from sc2bench.core.registry import METHODS
 
 # What experiments that this one builds on share with it: they lie where it does.
 _PLACES = ("output", "checkpoints")
+# A reference to the rate, without a backslash before it.
+_RATE = re.compile(r"(?<!\\)\$\{rate\}")
 # Those of run.yaml.
 _TASK, _METHOD = "fashion_mnist", "entropic_student"
 
@@ -63,9 +68,61 @@ def compose(overrides: Sequence[str] = (), config_dirs: Sequence[str] = ()) -> R
     return _composed([Override.of(text) for text in overrides], config_places(config_dirs), {})
 
 
-def _composed(overrides: Sequence[Override], places: tuple[Path, ...], given: dict[str, Any]) -> RunConfig:
+def compose_whole(path: str | Path, overrides: Sequence[str] = (), config_dirs: Sequence[str] = ()) -> RunConfig:
+    """Composes the experiment that one file holds, such as `written` makes it, with overrides laid over it.
+
+    Args:
+        path: of the YAML file, with all groups in it; no other file is read.
+        overrides: `key=value`, as those of `compose`, but for those that choose files.
+        config_dirs: where experiments that it builds on find their files, if they are given as lists of overrides.
+
+    Raises:
+        ConfigError: as `compose`; or the file can't be read, holds no experiment, or an override chooses a file.
+    """
+    settings = [Override.of(text) for text in overrides]
+    for each in settings:
+        if each.key in FILE_GROUPS:
+            raise ConfigError(f"{each.key}=: {path} is a whole configuration; leave {each.key}= or the file out")
+    tree, text = read_yaml(Path(path))
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{path} holds no configuration; write one with `sc2bench run ... --print-config`")
+    try:
+        config = _composed(settings, config_places(config_dirs), {}, tree)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    if (config.stages or config.parts) and any(each.key == "rate" for each in settings) and not _RATE.search(text):
+        # Weights of losses and rates of other experiments would stay what they were.
+        raise ConfigError(
+            f"rate=: {path} holds what was made of its rate, such as weights of losses; compose it anew with that "
+            "rate, or write ${rate} in their places"
+        )
+    return config
+
+
+def written(config: RunConfig) -> str:
+    """A whole configuration as YAML, which `compose_whole` reads as the same one."""
+    # A dollar sign would be the start of a reference.
+    text: str = yaml.safe_dump(_escaped(config.resolved()), sort_keys=False, allow_unicode=True, width=120)
+    return text
+
+
+def _escaped(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _escaped(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_escaped(item) for item in value]
+    return literal(value) if isinstance(value, str) else value
+
+
+def _composed(
+    overrides: Sequence[Override],
+    places: tuple[Path, ...],
+    given: dict[str, Any],
+    whole: dict[str, Any] | None = None,
+) -> RunConfig:
+    """Composes overrides over the files that they choose, or over a whole configuration."""
     chosen = {each.key: unquoted(each.text) for each in overrides if each.key in FILE_GROUPS}
-    tree = {"rate": None} | composed_files(chosen, places) | given
+    tree = {"rate": None} | (composed_files(chosen, places) if whole is None else whole) | given
     settings = [each for each in overrides if each.key not in FILE_GROUPS]
     _apply(tree, settings)
     tree = resolve(tree, "the configuration")
@@ -77,7 +134,7 @@ def _composed(overrides: Sequence[Override], places: tuple[Path, ...], given: di
         reason = None if passed_over else ignored(config, each.key)
         if reason is not None:
             raise ConfigError(f"{each.key}: {reason}")
-    if not config.stages and not config.parts:
+    if not config.stages and not config.parts and whole is None:
         _check_untrained(config, chosen, settings, places)
     if config.rate is not None and not has_rate(config):
         raise ConfigError(f"rate: {ignored(config, 'rate')}")
@@ -132,7 +189,7 @@ def _set(tree: dict[str, Any], override: Override, method: type) -> None:
 
 
 def _with_parts(raw: dict[str, Any], places: tuple[Path, ...], stages: Sequence[Override]) -> dict[str, Any]:
-    """Composes the experiments that `source` and `members` give as lists of overrides.
+    """Composes the experiments that `source` and `members` give as lists of overrides; others are whole already.
 
     They lie where this one does, and have its seed and precision, unless they name others.
     """
@@ -140,6 +197,8 @@ def _with_parts(raw: dict[str, Any], places: tuple[Path, ...], stages: Sequence[
     given |= {name: raw[name] for name in ("seed", "mixed_precision") if name in raw}
 
     def part(key: str, overrides: Any) -> dict[str, Any]:
+        if isinstance(overrides, dict):
+            return overrides
         if not isinstance(overrides, list) or not all(isinstance(text, str) for text in overrides):
             raise ConfigError(f"{key}: '{overrides}' is no list of overrides, such as [task=ilsvrc2012, rate=0.16]")
         try:

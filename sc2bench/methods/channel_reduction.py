@@ -5,10 +5,13 @@ networks", ICPR 2020 (generalized head network distillation); Jacob et al., CVPR
 """
 
 from dataclasses import dataclass, field
+from typing import Annotated
+
+from annotated_doc import Doc
 
 from sc2bench.config import MethodConfig, RunConfig
 from sc2bench.core.errors import ConfigError
-from sc2bench.core.registry import METHODS
+from sc2bench.core.registry import BOTTLENECKS, METHODS
 from sc2bench.entropy import AffineQuantizer
 from sc2bench.methods.halves import ImageShape
 from sc2bench.methods.latent import LatentModel, bottleneck_halves
@@ -17,16 +20,15 @@ from sc2bench.teachers import Teacher
 
 @dataclass
 class ChannelReductionConfig(MethodConfig):
-    """The bottleneck stands behind the layer `starts_after` (empty: the image) and ends behind `after`.
+    """The bottleneck, and the integers that its channels are sent as."""
 
-    `bits` are those of an integer, 8 or 16.
-    """
-
-    bottleneck: str = "cr_layer1"
-    starts_after: str = ""
-    after: str = "layer1"
-    widths: list[int] = field(default_factory=list)
-    bits: int = 8
+    bottleneck: Annotated[str, Doc("Encoder and decoder."), BOTTLENECKS] = "cr_layer1"
+    starts_after: Annotated[str, Doc('Layer of the teacher that the encoder stands behind; "": the image.')] = ""
+    after: Annotated[str, Doc("Layer of the teacher whose output the decoder imitates.")] = "layer1"
+    widths: Annotated[list[int], Doc("Channels of the bottleneck's hidden layers; []: its own.")] = field(
+        default_factory=list
+    )
+    bits: Annotated[int, Doc("Of an integer, 8 or 16.")] = 8
 
 
 @METHODS.register("channel_reduction")

@@ -6,11 +6,14 @@ teacher's layer and runs the teacher's remaining layers.
 """
 
 from dataclasses import dataclass, field
+from typing import Annotated
+
+from annotated_doc import Doc
 
 from sc2bench.bottlenecks import Bottleneck
 from sc2bench.config import MethodConfig, RunConfig
 from sc2bench.core.errors import ConfigError
-from sc2bench.core.registry import METHODS, PRIORS
+from sc2bench.core.registry import BOTTLENECKS, METHODS, PRIORS
 from sc2bench.entropy import LatentCodec
 from sc2bench.methods.halves import ImageShape
 from sc2bench.methods.latent import LatentModel, bottleneck_halves
@@ -19,17 +22,16 @@ from sc2bench.teachers import Teacher
 
 @dataclass
 class EntropicStudentConfig(MethodConfig):
-    """The bottleneck ends behind the teacher's layer `after`; `widths` are its hidden layers, [] for its default.
+    """The bottleneck and its prior."""
 
-    `hyper_channels` are those of the side latents, for priors that have some.
-    """
-
-    prior: str = "factorized"
-    bottleneck: str = "fp_resnet"
-    after: str = "layer1"
-    latent_channels: int = 24
-    widths: list[int] = field(default_factory=list)
-    hyper_channels: int = 16
+    prior: Annotated[str, Doc("What codes the latents."), PRIORS] = "factorized"
+    bottleneck: Annotated[str, Doc("Encoder and decoder."), BOTTLENECKS] = "fp_resnet"
+    after: Annotated[str, Doc("Layer of the teacher whose output the decoder imitates.")] = "layer1"
+    latent_channels: Annotated[int, Doc("Channels of the latents.")] = 24
+    widths: Annotated[list[int], Doc("Channels of the bottleneck's hidden layers; []: its own.")] = field(
+        default_factory=list
+    )
+    hyper_channels: Annotated[int, Doc("Channels of the side latents, for priors that have some.")] = 16
 
 
 @METHODS.register("entropic_student")

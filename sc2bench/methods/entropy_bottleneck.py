@@ -6,7 +6,9 @@ factorized prior (Ballé et al. 2018; the baseline of Matsubara et al., TMLR 202
 
 from copy import deepcopy
 from dataclasses import dataclass
+from typing import Annotated
 
+from annotated_doc import Doc
 from torch import nn
 
 from sc2bench.chain import cut
@@ -21,9 +23,9 @@ from sc2bench.teachers import Teacher
 
 @dataclass
 class EntropyBottleneckConfig(MethodConfig):
-    """The bottleneck codes the output of the teacher's layer `after`."""
+    """What the bottleneck codes."""
 
-    after: str = "layer1"
+    after: Annotated[str, Doc("Layer of the teacher whose output the bottleneck codes.")] = "layer1"
 
 
 @METHODS.register("entropy_bottleneck")

@@ -7,13 +7,15 @@ with it (the baseline "codec-based feature compression" of Matsubara et al., TML
 from collections.abc import Collection
 from copy import deepcopy
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
+from annotated_doc import Doc
 from torch import nn
 
 from sc2bench.chain import cut
 from sc2bench.codecs.base import has_quality
 from sc2bench.config import MethodConfig, RunConfig
+from sc2bench.config.meanings import OptionsOf
 from sc2bench.core.errors import ConfigError, nearest
 from sc2bench.core.registry import IMAGE_CODECS, METHODS
 from sc2bench.methods.base import Outputs
@@ -28,17 +30,23 @@ _RANGES = ("channel", "sample")
 
 @dataclass
 class FeatureCodecConfig(MethodConfig):
-    """The codec works on the output of the teacher's layer `after`.
+    """The image codec, and the features that it codes as a grey image."""
 
-    `ranges`: "sample", a minimum and a maximum for all channels together, or "channel", one pair for each of them. What
-    counts as channels is the first axis of a sample's features: of transformers' stages these are tokens, or rows.
-    `options` are the codec's own.
-    """
-
-    codec: str = "jpeg"
-    after: str = "layer1"
-    ranges: str = "sample"
-    options: dict[str, str] = field(default_factory=dict)
+    codec: Annotated[str, Doc("What the image of features is coded by; the rate is its quality."), IMAGE_CODECS] = (
+        "jpeg"
+    )
+    after: Annotated[str, Doc("Layer of the teacher whose output is coded.")] = "layer1"
+    ranges: Annotated[
+        str,
+        Doc(
+            "What has a minimum and a maximum of its own: all channels together, or each channel, which is the first "
+            "axis of a sample's features; of transformers' layers these are tokens, or rows."
+        ),
+        _RANGES,
+    ] = "sample"
+    options: Annotated[dict[str, str], Doc("The codec's own options, such as chroma."), OptionsOf(IMAGE_CODECS)] = (
+        field(default_factory=dict)
+    )
 
     def has_rate(self) -> bool:
         """Whether the codec has a quality."""

@@ -2,13 +2,15 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from annotated_doc import Doc
 from torch import Tensor
 
 from sc2bench.codecs.base import ImageCodec, has_quality
 from sc2bench.config import MethodConfig, RunConfig
+from sc2bench.config.meanings import OptionsOf
 from sc2bench.core.registry import IMAGE_CODECS, METHODS
 from sc2bench.methods.base import Outputs, SplitModel
 from sc2bench.methods.finite import finished
@@ -20,10 +22,12 @@ from sc2bench.wire.packet import Packet, SessionHeader
 
 @dataclass
 class InputCodecConfig(MethodConfig):
-    """`codec`: a registered image codec; the rate is its quality. `options`: the codec's own, such as `chroma`."""
+    """The image codec; the rate is its quality."""
 
-    codec: str = "jpeg"
-    options: dict[str, str] = field(default_factory=dict)
+    codec: Annotated[str, Doc("What images are coded by; the rate is its quality."), IMAGE_CODECS] = "jpeg"
+    options: Annotated[dict[str, str], Doc("The codec's own options, such as chroma."), OptionsOf(IMAGE_CODECS)] = (
+        field(default_factory=dict)
+    )
 
     def has_rate(self) -> bool:
         """Whether the codec has a quality."""

@@ -6,14 +6,15 @@ The codec is one of CompressAI's, pretrained, or a small one trained here for ra
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from annotated_doc import Doc
 from torch import Tensor, nn
 
 from sc2bench.config import MethodConfig, RunConfig
 from sc2bench.core.errors import ConfigError, nearest
-from sc2bench.core.registry import METHODS
+from sc2bench.core.registry import METHODS, PRIORS
 from sc2bench.methods.base import Outputs
 from sc2bench.methods.finite import require_finite
 from sc2bench.methods.halves import ImageShape
@@ -31,16 +32,26 @@ IMAGE = "image"
 
 @dataclass
 class NeuralInputCodecConfig(MethodConfig):
-    """`layout`: "compressai", whose rate is a quality 1..8, or "small", to be trained here, whose rate is beta.
+    """The neural image codec."""
 
-    `weights`: "pretrained" (CompressAI's), "random", or the path of a state dict; for the small layout always random.
-    `channels`: of the small layout's hidden layers, latents and side latents.
-    """
-
-    prior: str = "factorized"
-    layout: str = "compressai"
-    weights: str = "pretrained"
-    channels: list[int] = field(default_factory=list)
+    prior: Annotated[str, Doc("What codes the latents."), PRIORS] = "factorized"
+    layout: Annotated[
+        str,
+        Doc(
+            'Encoder and decoder: "compressai", whose rate is a quality 1 ... 8, or "small", to be trained here, '
+            "whose rate is beta."
+        ),
+        _LAYOUTS,
+    ] = "compressai"
+    weights: Annotated[
+        str,
+        Doc(
+            '"pretrained" (of CompressAI), "random", or the path of a state dict; of the small layout always "random".'
+        ),
+    ] = "pretrained"
+    channels: Annotated[
+        list[int], Doc("Of the small layout's hidden layers, latents and side latents; []: its own.")
+    ] = field(default_factory=list)
 
     def learns(self) -> bool:
         """The small layout has no pretrained weights."""

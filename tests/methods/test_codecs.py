@@ -177,7 +177,7 @@ def test_weights_that_can_not_be_had_are_one_sentence(state_file, tmp_path, monk
     [
         ("rate=9", "rate: 9 is no quality of a pretrained codec; give a whole number from 1 to 8"),
         ("rate=1.5", "rate: 1.5 is no quality"),
-        ("method.prior=fatorized", r"no neural image codec has the prior 'fatorized'; did you mean 'factorized'\?"),
+        ("method.prior=fatorized", r"method.prior: unknown prior 'fatorized'; did you mean 'factorized'\?"),
         ("method.layout=smal", r"method.layout: unknown value 'smal'; did you mean 'small'\?"),
     ],
 )
