@@ -22,10 +22,11 @@ from sc2bench.core.registry import IMAGE_CODECS, METHODS
 from sc2bench.entropy import Shape, require_codable
 from sc2bench.methods.base import Outputs, SplitModel
 from sc2bench.methods.finite import finished
-from sc2bench.methods.halves import DeviceHalf, ImageShape, ServerHalf
+from sc2bench.methods.halves import DeviceHalf, ServerHalf
 from sc2bench.methods.latent import only, tail_and_head
-from sc2bench.methods.shapes import ShapeOf, output_shape, probe_image, session_shape
+from sc2bench.methods.shapes import ShapeOf, output_shape, probe_of
 from sc2bench.teachers import Frame, Head, Images, Preprocess, Sizing, Teacher
+from sc2bench.wire.inputs import InputShape, InputSpec
 from sc2bench.wire.packet import Packet, PacketError, SessionHeader
 
 _RANGES = ("channel", "sample")
@@ -114,9 +115,9 @@ class Tilings:
         self.shape = shape
         self.per_channel = per_channel
 
-    def __call__(self, image_shape: ImageShape) -> Tiling:
+    def __call__(self, shape: InputShape) -> Tiling:
         """The tiling of the features of an image of (C, H, W)."""
-        return self.of(self.shape(image_shape))
+        return self.of(self.shape(shape))
 
     def of(self, shape: Shape) -> Tiling:
         """The tiling of one sample's features in `shape`."""
@@ -183,17 +184,17 @@ class FeatureCodecServer(ServerHalf):
         last, outputs = self.tail.outputs(features, {*wanted, *self.head.needs})
         return self.head(last, {**outputs, self.after: features}, frame), only(outputs, wanted)
 
-    def read(self, packets: Sequence[Packet], image_shape: ImageShape) -> Tensor:
+    def read(self, packets: Sequence[Packet], shape: InputShape) -> Tensor:
         """Decodes the features."""
-        tiling = self.tilings(image_shape)
+        tiling = self.tilings(shape)
         images = self.codec.decode([packet.payload for packet in packets], tiling.image_shape)
         features = [tiling.to_features(image, p.side_info) for image, p in zip(images, packets, strict=True)]
-        shape = self.tilings.shape(image_shape)
-        return torch.from_numpy(np.stack(features)).reshape(len(packets), *shape).to(self._place.device)
+        stacked = torch.from_numpy(np.stack(features))
+        return stacked.reshape(len(packets), *self.tilings.shape(shape)).to(self._place.device)
 
-    def predict(self, values: Tensor, image_shape: ImageShape) -> Any:
+    def predict(self, values: Tensor, shape: InputShape) -> Any:
         """Turns features into predictions."""
-        frame = self.sizing.frame([image_shape[1:]] * len(values))
+        frame = self.sizing.frame_of(shape, len(values))
         return finished(self(values, frame)[0])
 
 
@@ -208,7 +209,7 @@ class FeatureCodec(SplitModel):
     server: FeatureCodecServer
 
     @classmethod
-    def from_config(cls, config: RunConfig, teacher: Teacher, image_shape: ImageShape) -> "FeatureCodec":
+    def from_config(cls, config: RunConfig, teacher: Teacher, spec: InputSpec) -> "FeatureCodec":
         """Cuts a copy of the teacher; raises `ConfigError` for an unknown stage, codec or kind of range."""
         options: FeatureCodecConfig = config.method
         if options.ranges not in _RANGES:
@@ -216,12 +217,12 @@ class FeatureCodec(SplitModel):
         codec = IMAGE_CODECS[options.codec](config.rate, **options.options)
         stages = deepcopy(cut(teacher.chain, options.after)[0])
         tail, head = tail_and_head(teacher, options.after)
-        inputs = teacher.preprocess(probe_image(teacher, image_shape))
+        inputs = teacher.preprocess(probe_of(spec, teacher))
         shape = output_shape(stages, inputs, f"the teacher's stages up to '{options.after}'")
         tilings = Tilings(ShapeOf(teacher.preprocess, stages), options.ranges == "channel")
         device = FeatureCodecDevice(teacher.preprocess, stages, codec, tilings)
         server = FeatureCodecServer(codec, tilings, tail, head, options.after, teacher.preprocess.sizing)
-        return cls(device, server, image_shape, shape)
+        return cls(device, server, spec, shape)
 
     def forward(self, images: Images, targets: Any = None, features: Collection[str] = ()) -> Outputs:
         """The teacher's prediction from features as they are: codecs have no gradient."""
@@ -232,7 +233,7 @@ class FeatureCodec(SplitModel):
     @property
     def session(self) -> SessionHeader:
         """The header of a session, with what the codec sends once."""
-        tiling = self.device.tilings(session_shape(self.image_shape))
+        tiling = self.device.tilings(self.spec.probe_shape)
         return replace(super().session, shared=self.device.codec.session_bytes(tiling.image_shape))
 
     @property

@@ -208,7 +208,7 @@ def trained_model(run: Experiment) -> SplitModel:
 
 def _build(run: Experiment, teacher: Teacher) -> SplitModel:
     set_seed(run.config.seed)
-    return build_model(run.config, teacher, run.dataset(run.config.evaluation.split).image_shape)
+    return build_model(run.config, teacher, run.dataset(run.config.evaluation.split).spec)
 
 
 def _run_group(runs: list[Experiment], confirm: Callable[[Experiment], None], work: Work) -> None:
