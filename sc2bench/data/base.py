@@ -13,6 +13,7 @@ from sc2bench.core.processes import Batches
 from sc2bench.data.fingerprints import digest
 from sc2bench.data.loading import PATIENCE_SECONDS, PixelLimit, bounded_batches, collate, default_workers
 from sc2bench.data.parts import part_of
+from sc2bench.wire.inputs import ImageSpec
 
 # Images and targets. Where all images are of one size and have one class each: uint8 (N, C, H, W) and int64 (N,).
 # Sets of another kind give sequences; nothing here but `MemoryImages` asks for more than that both can be indexed.
@@ -38,8 +39,8 @@ class ImageSet(Dataset[Batch], ABC):
 
     @property
     @abstractmethod
-    def image_shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of the images that a model gets."""
+    def spec(self) -> ImageSpec:
+        """What one image is that a model gets."""
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -83,9 +84,8 @@ class ImageSet(Dataset[Batch], ABC):
 
     def image_size(self, index: int) -> tuple[int, int]:
         """(H, W) of one image; the image is read if they vary and nothing else says it."""
-        height, width = self.image_shape[1:]
-        if height:
-            return height, width
+        if self.spec.size is not None:
+            return self.spec.size
         height, width = self[index][0].shape[-2:]
         return height, width
 
@@ -159,10 +159,9 @@ class MemoryImages(ImageSet):
         self.targets = targets
 
     @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of every image."""
-        channels, height, width = self.images.shape[1:]
-        return channels, height, width
+    def spec(self) -> ImageSpec:
+        """Of every image."""
+        return ImageSpec.from_list(self.images.shape[1:])
 
     def __len__(self) -> int:
         return len(self.images)
@@ -205,9 +204,9 @@ class ManyTargets(ImageSet):
         self.reads_files = any(part.reads_files for part in self.parts.values())
 
     @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of the images, or (C, 0, 0)."""
-        return self._first.image_shape
+    def spec(self) -> ImageSpec:
+        """Of the images."""
+        return self._first.spec
 
     def __len__(self) -> int:
         return len(self._first)

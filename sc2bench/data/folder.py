@@ -17,6 +17,7 @@ from sc2bench.data.base import Batch, EpochSampler, ImageSet
 from sc2bench.data.crops import Crops
 from sc2bench.data.decoding import EXTENSIONS, OTHER_EXTENSIONS, read_rgb
 from sc2bench.data.fingerprints import digest, digest_files
+from sc2bench.wire.inputs import ImageSpec
 
 
 @dataclass(frozen=True)
@@ -62,16 +63,16 @@ class FolderImages(ImageSet):
         self._sampler: EpochSampler | None = None
 
     @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """(3, crop, crop)."""
-        return 3, self._crops.crop, self._crops.crop
+    def spec(self) -> ImageSpec:
+        """Colour, (crop, crop)."""
+        return ImageSpec(3, (self._crops.crop, self._crops.crop))
 
     def __len__(self) -> int:
         return len(self.listing)
 
     def __getitems__(self, indices: Sequence[int]) -> Batch:
         """Reads files; raises `ImageError` that names a damaged one."""
-        images = torch.empty((len(indices), *self.image_shape), dtype=torch.uint8)
+        images = torch.empty((len(indices), *self.spec.probe_shape), dtype=torch.uint8)
         for place, index in enumerate(indices):
             images[place] = self._image(index)
         return images, torch.from_numpy(self.listing.targets[list(indices)])

@@ -98,8 +98,7 @@ def median_interval(values: Sequence[float] | np.ndarray) -> tuple[float | None,
 
 def _time_steps(model: SplitModel, image: Tensor, server_precision: str) -> list[float]:
     """Seconds of the device's network and coder, and of the server's coder and network, for one image (1, C, H, W)."""
-    channels, height, width = image.shape[1:]
-    shape = (channels, height, width)
+    shape = tuple(image.shape[1:])
     # The server's half as it is measured; the device's has its own precision.
     lower = torch.autocast(image.device.type, torch.bfloat16, enabled=server_precision == "bf16")
     started = now(image)

@@ -25,6 +25,7 @@ from sc2bench.methods.latent import LatentModel
 from sc2bench.runs.experiment import FINAL_CONFIG, FINAL_WEIGHTS, HISTORY, TRAINED_IN, Experiment, has_weights
 from sc2bench.runs.identity import IMPORTED
 from sc2bench.teachers import Teacher, load_teacher, read_weights
+from sc2bench.wire.inputs import ImageSpec, InputSpec
 
 # End-to-end training has the models of Entropic Student.
 _PUBLISHED = (EntropicStudent, ChannelReduction, EntropyBottleneck)
@@ -58,7 +59,7 @@ def import_checkpoint(file: Path, config: RunConfig, *, force: bool = False) -> 
     if has_weights(folder) and not force:
         raise CheckpointError(f"{folder} has weights already; add --force to replace them")
     state = read_weights(file)
-    model = build_model(config, _untrained(config.teacher), _image_shape(config))
+    model = build_model(config, _untrained(config.teacher), _spec(config))
     assert isinstance(model, _PUBLISHED)
     load_published(model, state, file)
     try:
@@ -149,12 +150,12 @@ def _untrained(config: TeacherConfig) -> Teacher:
     return library.teacher(config, library.build(config, library.classes(config)))
 
 
-def _image_shape(config: RunConfig) -> tuple[int, int, int]:
-    """(C, H, W): of the crop, where there is one, for it is cut from RGB images; else the data set knows."""
+def _spec(config: RunConfig) -> InputSpec:
+    """Of the crop, where there is one, for it is cut from RGB images; else the data set knows."""
     crop = config.task.crop
     if crop and config.task.name == "image_classification":
-        return 3, crop, crop
-    return load_dataset(config.task, config.evaluation.split).image_shape
+        return ImageSpec(3, (crop, crop))
+    return load_dataset(config.task, config.evaluation.split).spec
 
 
 def _close(first: Tensor, second: Tensor) -> bool:

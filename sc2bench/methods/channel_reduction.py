@@ -13,9 +13,9 @@ from sc2bench.config import MethodConfig, RunConfig
 from sc2bench.core.errors import ConfigError
 from sc2bench.core.registry import BOTTLENECKS, METHODS
 from sc2bench.entropy import AffineQuantizer
-from sc2bench.methods.halves import ImageShape
 from sc2bench.methods.latent import LatentModel, bottleneck_halves
 from sc2bench.teachers import Teacher
+from sc2bench.wire.inputs import InputSpec
 
 
 @dataclass
@@ -39,7 +39,7 @@ class ChannelReduction(LatentModel):
     rate_knob = "bottleneck_channels"
 
     @classmethod
-    def from_config(cls, config: RunConfig, teacher: Teacher, image_shape: ImageShape) -> "ChannelReduction":
+    def from_config(cls, config: RunConfig, teacher: Teacher, spec: InputSpec) -> "ChannelReduction":
         """Builds the student around a copy of the teacher's tail; raises `ConfigError` as `bottleneck_halves` does."""
         options: ChannelReductionConfig = config.method
         channels = config.rate
@@ -48,7 +48,7 @@ class ChannelReduction(LatentModel):
         quantizer = AffineQuantizer(options.bits)
         device, server = bottleneck_halves(
             teacher,
-            image_shape,
+            spec,
             name=options.bottleneck,
             latent_channels=int(channels),
             widths=options.widths,
@@ -56,4 +56,4 @@ class ChannelReduction(LatentModel):
             make_prior=lambda bottleneck: quantizer,
             starts_after=options.starts_after,
         )
-        return cls(device, server, image_shape, None)
+        return cls(device, server, spec, None)

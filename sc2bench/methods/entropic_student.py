@@ -15,9 +15,9 @@ from sc2bench.config import MethodConfig, RunConfig
 from sc2bench.core.errors import ConfigError
 from sc2bench.core.registry import BOTTLENECKS, METHODS, PRIORS
 from sc2bench.entropy import LatentCodec
-from sc2bench.methods.halves import ImageShape
 from sc2bench.methods.latent import LatentModel, bottleneck_halves
 from sc2bench.teachers import Teacher
+from sc2bench.wire.inputs import InputSpec
 
 
 @dataclass
@@ -42,7 +42,7 @@ class EntropicStudent(LatentModel):
     rate_knob = "beta"
 
     @classmethod
-    def from_config(cls, config: RunConfig, teacher: Teacher, image_shape: ImageShape) -> "EntropicStudent":
+    def from_config(cls, config: RunConfig, teacher: Teacher, spec: InputSpec) -> "EntropicStudent":
         """Builds the student around a copy of the teacher's tail.
 
         Raises:
@@ -60,11 +60,11 @@ class EntropicStudent(LatentModel):
 
         device, server = bottleneck_halves(
             teacher,
-            image_shape,
+            spec,
             name=options.bottleneck,
             latent_channels=options.latent_channels,
             widths=options.widths,
             after=options.after,
             make_prior=make_prior,
         )
-        return cls(device, server, image_shape, options.prior)
+        return cls(device, server, spec, options.prior)

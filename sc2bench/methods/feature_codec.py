@@ -19,9 +19,8 @@ from sc2bench.config.meanings import OptionsOf
 from sc2bench.core.errors import ConfigError, nearest
 from sc2bench.core.registry import IMAGE_CODECS, METHODS
 from sc2bench.methods.base import Outputs
-from sc2bench.methods.halves import ImageShape
 from sc2bench.methods.latent import LatentDevice, LatentModel, make_server, tail_and_head
-from sc2bench.methods.shapes import output_shape, probe_image
+from sc2bench.methods.shapes import output_shape
 from sc2bench.methods.tiled_codec import TiledCodec
 from sc2bench.teachers import Images, Teacher
 
@@ -61,18 +60,18 @@ class FeatureCodec(LatentModel):
     rate_knob: str | None = "quality"
 
     @classmethod
-    def from_config(cls, config: RunConfig, teacher: Teacher, image_shape: ImageShape) -> "FeatureCodec":
+    def from_config(cls, config: RunConfig, teacher: Teacher, spec: InputSpec) -> "FeatureCodec":
         """Cuts a copy of the teacher; raises `ConfigError` for an unknown layer, codec or kind of range."""
         options: FeatureCodecConfig = config.method
         if options.ranges not in _RANGES:
             raise ConfigError(f"method.ranges: unknown value '{options.ranges}'; {nearest(options.ranges, _RANGES)}")
         codec = TiledCodec(IMAGE_CODECS[options.codec](config.rate, **options.options), options.ranges == "channel")
         front = deepcopy(cut(teacher.chain, options.after)[0])
-        inputs = teacher.preprocess(probe_image(teacher, image_shape))
+        inputs = teacher.preprocess(probe_of(spec, teacher))
         output_shape(front, inputs, f"the teacher's layers up to '{options.after}'")
         device = LatentDevice(teacher.preprocess, front, codec)
         server = make_server(device, nn.Identity(), *tail_and_head(teacher, options.after), options.after)
-        return cls(device, server, image_shape, None)
+        return cls(device, server, spec, None)
 
     def forward(self, images: Images, targets: Any = None, features: Collection[str] = ()) -> Outputs:
         """The teacher's prediction, and features of both halves: the device runs the teacher's own layers."""

@@ -17,11 +17,11 @@ from sc2bench.core.errors import ConfigError, nearest
 from sc2bench.core.registry import METHODS, PRIORS
 from sc2bench.methods.base import Outputs
 from sc2bench.methods.finite import require_finite
-from sc2bench.methods.halves import ImageShape
 from sc2bench.methods.latent import LatentDevice, LatentModel, LatentServer, only
 from sc2bench.methods.neural_codecs import NeuralCodec, is_downloaded, small_codec, zoo_codec, zoo_url
-from sc2bench.methods.shapes import output_shape, probe_image
+from sc2bench.methods.shapes import output_shape, probe_of
 from sc2bench.teachers import Frame, Images, Teacher, image_sizes
+from sc2bench.wire.inputs import InputShape, InputSpec
 from sc2bench.wire.packet import Packet
 
 _LAYOUTS = ("compressai", "small")
@@ -125,10 +125,10 @@ class NeuralServer(LatentServer):
         last, outputs = self.tail.outputs(self.preprocess(images), {*features, *self.head.needs})
         return self.head(last, outputs, frame), {**only(outputs, features), IMAGE: images}
 
-    def received(self, packets: Sequence[Packet], image_shape: ImageShape) -> list[Tensor]:
+    def received(self, packets: Sequence[Packet], shape: InputShape) -> list[Tensor]:
         """Decodes the images of one shape, uint8 (C, H, W) each; raises `PacketError`."""
-        frame = self.sizing.frame([image_shape[1:]] * len(packets))
-        images = self.images(self.read(packets, image_shape), frame)
+        frame = self.sizing.frame_of(shape, len(packets))
+        images = self.images(self.read(packets, shape), frame)
         # What is not a number would become some level of 8 bits.
         require_finite(images)
         return [image.to(torch.uint8) for image in images]
@@ -156,22 +156,23 @@ class NeuralInputCodec(LatentModel):
     rate_knob = "quality"
 
     @classmethod
-    def from_config(cls, config: RunConfig, teacher: Teacher, image_shape: ImageShape) -> "NeuralInputCodec":
+    def from_config(cls, config: RunConfig, teacher: Teacher, spec: InputSpec) -> "NeuralInputCodec":
         """Puts the codec before the whole teacher.
 
         Raises:
             ConfigError: an unknown layout, prior or quality, or stages of training without a rate-distortion trade-off.
             CheckpointError: pretrained weights that can't be had.
         """
-        codec = _make_codec(config, image_shape[0])
-        if image_shape[0] not in (1, codec.image_channels):
-            raise ConfigError(f"this codec takes images of 1 or {codec.image_channels} channels, not {image_shape[0]}")
+        channels, *_ = spec.probe_shape
+        codec = _make_codec(config, channels)
+        if channels not in (1, codec.image_channels):
+            raise ConfigError(f"this codec takes images of 1 or {codec.image_channels} channels, not {channels}")
         to_unit = ToUnit(codec.image_channels, codec.stride)
-        images = probe_image(teacher, image_shape)
+        images = probe_of(spec, teacher)
         output_shape(codec.encoder, to_unit(images.to("cpu")), "the codec's encoder")
         device = LatentDevice(to_unit, codec.encoder, codec.prior)
-        server = NeuralServer(device, codec.decoder, teacher, image_shape[0])
-        model = cls(device, server, image_shape, config.method.prior)
+        server = NeuralServer(device, codec.decoder, teacher, channels)
+        model = cls(device, server, spec, config.method.prior)
         if config.method.layout == "small":
             model.rate_knob = "beta"
         else:

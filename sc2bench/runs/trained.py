@@ -43,7 +43,7 @@ def trained_model(experiment: Experiment) -> SplitModel:
 def build_untrained(experiment: Experiment, teacher: Teacher) -> SplitModel:
     """Builds an experiment's model as it is before training, by its seed."""
     set_seed(experiment.config.seed)
-    return build_model(experiment.config, teacher, experiment.dataset(experiment.config.evaluation.split).image_shape)
+    return build_model(experiment.config, teacher, experiment.dataset(experiment.config.evaluation.split).spec)
 
 
 def load_final(model: SplitModel, final: Path) -> None:

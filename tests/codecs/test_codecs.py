@@ -20,6 +20,7 @@ from sc2bench.core.errors import ConfigError
 from sc2bench.core.registry import IMAGE_CODECS
 from sc2bench.methods import build_model
 from sc2bench.teachers import fashion_resnet
+from sc2bench.wire.inputs import ImageSpec
 from sc2bench.wire.packet import PacketError
 
 # A poor and a good quality of each.
@@ -251,7 +252,7 @@ class TestJpegAbbreviated:
         assert tables[:2] + tables[-2:] == b"\xff\xd8\xff\xd9"
         # One quantization table of 64 values and two of Huffman codes for luma, as many again for chroma.
         assert (tables.count(b"\xff\xdb\x00\x43"), tables.count(b"\xff\xc4")) == ((1, 2) if channels == 1 else (2, 4))
-        session = build_model(config, fashion_resnet(), (channels, 40, 48)).session
+        session = build_model(config, fashion_resnet(), ImageSpec(channels, (40, 48))).session
         assert session.shared == tables
         assert len(session.to_bytes()) > len(tables)
 

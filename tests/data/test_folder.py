@@ -89,7 +89,7 @@ def test_environment_variable_names_the_root(mini, monkeypatch):
     monkeypatch.setenv(VARIABLE, str(mini))
     images = ilsvrc2012(config, "test")
     assert len(images) == 12
-    assert images.sample(1).shape == (1, *images.image_shape) == (1, 3, 224, 224)
+    assert images.sample(1).shape == (1, *images.spec.probe_shape) == (1, 3, 224, 224)
 
 
 @pytest.mark.slow

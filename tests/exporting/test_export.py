@@ -32,6 +32,7 @@ from sc2bench.tasks.image_classification import ImageClassification
 from sc2bench.tasks.object_detection import ObjectDetection
 from sc2bench.teachers import load_teacher
 from sc2bench.teachers.scenes import GARMENTS
+from sc2bench.wire.inputs import ImageSpec
 from sc2bench.wire.packet import PacketError, read_session
 from sc2bench.wire.sizing import Sizing
 from tests.conftest import TINY_STUDENT
@@ -56,7 +57,7 @@ def scenes_student(method: str, sizing: Sizing) -> SplitModel:
     teacher = load_teacher(config.teacher, GARMENTS + 1)
     teacher.preprocess.sizing = sizing
     torch.manual_seed(0)
-    model: Any = build_model(config, teacher, (3, 0, 0))
+    model: Any = build_model(config, teacher, ImageSpec(3))
     with torch.no_grad():
         model.device.encoder[-1].weight *= 50
     model.update_tables()
@@ -197,7 +198,7 @@ def test_integers_of_fixed_width(test_images, tmp_path):
     assert graph.other_symbols <= 2
     # A scale that differs in its last bit is no other symbol, but makes another packet.
     packets = DeviceRunner(tmp_path).encode(images.images.numpy())
-    read = [model.server.read(sent, model.image_shape) for sent in (packets, model.encode(images.images))]
+    read = [model.server.read(sent, model.spec.probe_shape) for sent in (packets, model.encode(images.images))]
     assert float((read[0] - read[1]).abs().max()) < 0.02 * float(read[1].abs().max())
     assert float((read[0] - read[1]).abs().median()) < 1e-5
 

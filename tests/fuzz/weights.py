@@ -232,7 +232,7 @@ def _exported(model: Model) -> dict[str, Kind]:
 
     def read(folder: Path) -> Any:
         device = runner.DeviceRunner(folder)
-        if device.image_shape != (3, 2, 2):
+        if device.spec.to_list() != [3, 2, 2]:
             return None
         return device.session, device.encode(images)
 

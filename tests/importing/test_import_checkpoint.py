@@ -29,6 +29,7 @@ from sc2bench.runs.experiment import Experiment
 from sc2bench.runs.identity import key_of, surroundings_of_weights
 from sc2bench.runs.run import run_experiments
 from sc2bench.teachers import Preprocess, Teacher, read_weights
+from sc2bench.wire.inputs import ImageSpec
 from tests import FIXTURES
 
 PARITY = FIXTURES / "parity"
@@ -146,7 +147,7 @@ def test_latents_outputs_and_sizes_are_as_published(overrides, tmp_path, name, c
         torch.testing.assert_close(prior.hyper_encoder(seen), expected["latent_z"], **TOLERANCE)
     coded = prior.compress(latents)
     server = model.server
-    decoded = server.decoder(server.prior.decompress(coded, server.shapes(model.image_shape)))
+    decoded = server.decoder(server.prior.decompress(coded, server.shapes(model.spec.probe_shape)))
     torch.testing.assert_close(decoded, expected["output"], **TOLERANCE)
     payloads, *sides = FACTS[name]["payload_bytes_per_stream_per_sample"]
     for number, item in enumerate(coded):
@@ -213,7 +214,7 @@ def test_imported_weights_are_never_trained_anew(overrides, tmp_path):
 def test_channel_reduction_is_as_published(small_teachers, layout):
     """The bottleneck in place of a layer (0.1.1), and in one sequence with the stem (0.0.3)."""
     config = compose(["task=ilsvrc2012", "method=channel_reduction", "rate=3"])
-    model = build_model(config, small_teacher(64), (3, 96, 96))
+    model = build_model(config, small_teacher(64), ImageSpec(3, (96, 96)))
     stem = {key: value for key, value in small_teacher(64).chain.state_dict().items() if key[:3] in ("con", "bn1")}
     if layout == "stage":
         state = stem | bottleneck("cr_bq_layer1_small_resnet", "layer1.")
@@ -234,7 +235,7 @@ def test_channel_reduction_is_as_published(small_teachers, layout):
     torch.testing.assert_close(model.server.decoder(latents.clone()), expected["output"], **TOLERANCE)
     coded = model.device.prior.compress(latents)
     assert [len(item.payload) for item in coded] == [3 * 28 * 28] * 2
-    quantized = model.server.prior.decompress(coded, model.server.shapes(model.image_shape))
+    quantized = model.server.prior.decompress(coded, model.server.shapes(model.spec.probe_shape))
     torch.testing.assert_close(model.server.decoder(quantized), expected["output_after_8bit"], **TOLERANCE)
 
 
@@ -294,7 +295,7 @@ def test_every_key_of_whole_models_has_its_place(published):
     config = compose(["task=ilsvrc2012", "method=entropic_student", *TEACHER_NAMES[published]])
     library = TEACHER_LIBRARIES[config.teacher.library]
     teacher = library.teacher(config.teacher, library.build(config.teacher, 1000))
-    model = build_model(config, teacher, (3, 64, 64))
+    model = build_model(config, teacher, ImageSpec(3, (64, 64)))
     state = whole_state(WHOLE[published])
     load_published(model, state, published)
     check_places(state, unique_state(model), published)
@@ -395,7 +396,7 @@ def test_families_of_teachers_keep_their_tails(family):
     library = TEACHER_LIBRARIES[teacher_config.library]
     options = [f"task.resize={size}", f"task.crop={size}", *options, f"method.after={after}", "rate=3"]
     teacher = library.teacher(teacher_config, library.build(teacher_config, 7))
-    model = build_model(compose(["task=ilsvrc2012", *options]), teacher, (3, size, size))
+    model = build_model(compose(["task=ilsvrc2012", *options]), teacher, ImageSpec(3, (size, size)))
     network = library.build(teacher_config, 7).eval()
     front, rest = cut(as_chain(network), after)
     if family == "fine-tuned entropy bottleneck":
@@ -474,7 +475,7 @@ def test_state_that_does_not_fit_is_refused(overrides, tmp_path, capsys, mistake
 
 def test_scales_of_other_tables_are_refused(small_teachers):
     options = ["task=ilsvrc2012", "method=entropic_student", "method.latent_channels=6", "method.hyper_channels=8"]
-    model = build_model(compose([*options, "method.prior=scale_hyperprior"]), small_teacher(16), (3, 96, 96))
+    model = build_model(compose([*options, "method.prior=scale_hyperprior"]), small_teacher(16), ImageSpec(3, (96, 96)))
     state = without_tables(bottleneck("shp") | tail(16))
     state["bottleneck_layer.gaussian_conditional.scale_table"] = torch.linspace(0.11, 256, 64)
     with pytest.raises(CheckpointError, match="scales of other tables than ours"):

@@ -16,6 +16,7 @@ from sc2bench.methods import SplitModel, build_model
 from sc2bench.runs.experiment import Experiment
 from sc2bench.runs.run import run_experiments
 from sc2bench.teachers import load_teacher
+from sc2bench.wire.inputs import ImageSpec
 from sc2bench.wire.packet import MAX_IMAGE_SIDE, Packet, PacketError, SessionHeader
 
 TASKS = {
@@ -52,7 +53,7 @@ def make(method: str, task: str, *overrides: str) -> SplitModel:
     config = compose(
         [f"task=scenes_{task}", f"method={method}", *VARIANTS[method], *overrides, "teacher.weights=random"]
     )
-    model = build_model(config, load_teacher(config.teacher).eval(), (3, 0, 0))
+    model = build_model(config, load_teacher(config.teacher).eval(), ImageSpec(3))
     model.update_tables()
     return model
 

@@ -21,6 +21,7 @@ from sc2bench.teachers import load_teacher
 from sc2bench.training.checkpoint import PROGRESS
 from sc2bench.training.losses import Step
 from sc2bench.training.stage import Stage, build_stage
+from sc2bench.wire.inputs import ImageSpec
 from tests.conftest import TINY_STUDENT
 
 
@@ -156,7 +157,7 @@ def test_schedules(config, expected, test_images, tiny):
     stage_config = StageConfig(**{**vars(config), "trainable": ["server.teacher"], "losses": {"task": 1.0}})
     run = compose([*tiny, "method=teacher"])
     teacher = load_teacher(run.teacher)
-    model = build_model(run, teacher, (1, 28, 28))
+    model = build_model(run, teacher, ImageSpec(1, (28, 28)))
     stage = build_stage("stage1", stage_config, model, teacher, test_images, 0, 0)
     at = [0, 0.5, 0.8 if config.schedule == "multi_step" else 0.75]
     assert [stage.learning_rate_factor(progress) for progress in at] == pytest.approx(expected)
@@ -220,7 +221,7 @@ def test_densities_learn_at_their_own_rate(tiny, test_images, trainable):
     prior = ["method.prior=scale_hyperprior", "method.hyper_channels=2", f"stage1.trainable=[{trainable}]"]
     config = compose([*tiny, *TINY_STUDENT, *prior])
     teacher = load_teacher(config.teacher)
-    model = build_model(config, teacher, (1, 28, 28))
+    model = build_model(config, teacher, ImageSpec(1, (28, 28)))
     assert config.stage1 is not None
     stage = build_stage("stage1", config.stage1, model, teacher, test_images, 0, 0)
     rates = {group["lr"]: sum(p.numel() for p in group["params"]) for group in stage.optimizer.param_groups}
@@ -231,7 +232,7 @@ def test_densities_learn_at_their_own_rate(tiny, test_images, trainable):
 def test_frozen_modules_stay_in_evaluation_mode(tiny, test_images):
     config = compose([*tiny, *TINY_STUDENT])
     teacher = load_teacher(config.teacher)
-    model = build_model(config, teacher, (1, 28, 28))
+    model = build_model(config, teacher, ImageSpec(1, (28, 28)))
     assert config.stage1 is not None
     stage = build_stage("stage1", config.stage1, model, teacher, test_images, 0, 0)
     stage.enter(model)
