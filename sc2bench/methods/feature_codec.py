@@ -20,9 +20,10 @@ from sc2bench.core.errors import ConfigError, nearest
 from sc2bench.core.registry import IMAGE_CODECS, METHODS
 from sc2bench.methods.base import Outputs
 from sc2bench.methods.latent import LatentDevice, LatentModel, make_server, tail_and_head
-from sc2bench.methods.shapes import output_shape
+from sc2bench.methods.shapes import output_shape, probe_of
 from sc2bench.methods.tiled_codec import TiledCodec
 from sc2bench.teachers import Images, Teacher
+from sc2bench.wire.inputs import InputSpec
 
 _RANGES = ("channel", "sample")
 
@@ -71,7 +72,10 @@ class FeatureCodec(LatentModel):
         output_shape(front, inputs, f"the teacher's layers up to '{options.after}'")
         device = LatentDevice(teacher.preprocess, front, codec)
         server = make_server(device, nn.Identity(), *tail_and_head(teacher, options.after), options.after)
-        return cls(device, server, spec, None)
+        model = cls(device, server, spec, None)
+        if codec.codec.quality_range is None:
+            model.rate_knob = None
+        return model
 
     def forward(self, images: Images, targets: Any = None, features: Collection[str] = ()) -> Outputs:
         """The teacher's prediction, and features of both halves: the device runs the teacher's own layers."""
