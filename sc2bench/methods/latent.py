@@ -241,7 +241,8 @@ def bottleneck_halves(
     prior = make_prior(bottleneck)
     latents = output_shape(encoder, inputs, f"the encoder of bottleneck '{name}'")
     zeros = torch.zeros(1, *latents)
-    decoded = output_shape(bottleneck.decoder, zeros, f"the decoder of bottleneck '{name}'")
+    decoder = bottleneck.decoder_for(latents, target)
+    decoded = output_shape(decoder, zeros, f"the decoder of bottleneck '{name}'")
     if decoded != target:
         raise ConfigError(
             f"method.bottleneck: '{name}' gives {decoded} for images of shape {image_shape}, but the teacher's stage "
@@ -249,7 +250,7 @@ def bottleneck_halves(
         )
     output_shape(_Quantized(prior), zeros, "the prior of the latents")
     device = LatentDevice(teacher.preprocess, encoder, prior)
-    return device, make_server(device, bottleneck.decoder, tail, prediction_head, after)
+    return device, make_server(device, decoder, tail, prediction_head, after)
 
 
 def make_server(device: LatentDevice, decoder: nn.Module, tail: Chain, head: Head, after: str) -> LatentServer:
