@@ -81,4 +81,4 @@ def test_fresh_latents_are_wide_enough_to_be_rounded():
     images = torch.nn.functional.interpolate(torch.randn(4, 3, 16, 16), scale_factor=14, mode="bilinear")
     for name in ("mobile_10", "mobile_25", "mobile_100"):
         latents = BOTTLENECKS[name](3, 112, 48, []).encoder(images)
-        assert latents.std((0, 2, 3)).mean() > 0.08
+        assert latents.std((0, 2, 3)).mean() > 0.5

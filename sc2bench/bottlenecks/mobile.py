@@ -79,7 +79,8 @@ def mobile(input_channels: int, target_channels: int, latent_channels: int, widt
         modules += [nn.Conv2d(before, width, 3, 2, 1), nn.GELU()] if step else [nn.Conv2d(before, width, _STEM, _STEM)]
         modules += [MobileBlock(width) for _ in range(blocks)]
         before = width
-    encoder = nn.Sequential(*modules, _scaled(nn.Conv2d(before, latent_channels, 1), _LATENT_GAIN))
+    encoder = nn.Sequential(*modules, nn.Conv2d(before, latent_channels, 1))
+    _initialize(encoder)
     decoder = partial(mobile_decoder, latent_channels, target_channels)
     return Bottleneck(encoder, decoder, latent_channels, small_hyper(latent_channels))
 
@@ -118,7 +119,7 @@ class MobileBlock(nn.Module):
         super().__init__()
         self.depthwise = nn.Conv2d(width, width, _KERNEL, 1, _KERNEL // 2, groups=width)
         self.expand = nn.Conv2d(width, _EXPANSION * width, 1)
-        self.project = _scaled(nn.Conv2d(_EXPANSION * width, width, 1), _BLOCK_GAIN)
+        self.project = nn.Conv2d(_EXPANSION * width, width, 1)
 
     def forward(self, features: Tensor) -> Tensor:
         """Takes and returns (N, width, h, w)."""
@@ -143,8 +144,16 @@ class DecoderBlock(nn.Module):
 
 
 @torch.no_grad()
-def _scaled(convolution: nn.Conv2d, gain: float) -> nn.Conv2d:
-    """A fresh convolution whose outputs are `gain` times as large."""
-    for parameter in convolution.parameters():
-        parameter.mul_(gain)
-    return convolution
+def _initialize(encoder: nn.Sequential) -> None:
+    """Keeps what passes a fresh encoder in scale; PyTorch's own weights would let nearly nothing of it through."""
+    for module in encoder.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="linear")
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+    for block in encoder:
+        if isinstance(block, MobileBlock):
+            block.project.weight.mul_(_BLOCK_GAIN)
+    latents = encoder[-1]
+    assert isinstance(latents, nn.Conv2d)
+    latents.weight.mul_(_LATENT_GAIN)
