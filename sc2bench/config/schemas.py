@@ -28,6 +28,14 @@ class TaskConfig:
     # Share of the training set that is held out for validation, where the data set has no split of its own for it;
     # None: the data set's own share, and more of a small one.
     validation_fraction: float | None = None
+    # For photographs in class folders. `classes`: what the folders' names mean, "imagenet1k": some of ImageNet's 1000
+    # classes, by WordNet IDs or by indices; "folders": each is a class; None: the data set's own meaning.
+    classes: str | None = None
+    # Training sees random squares of so many pixels a side out of the middle of the resized images, in their scale;
+    # None: random parts of any scale and shape, resized to `crop`.
+    training_crop: int | None = None
+    # Images are decoded once and kept, in memory or in a file of the cache that is mapped into it.
+    keep_decoded: bool = False
 
 
 @dataclass
@@ -189,7 +197,8 @@ def _digest(config: RunConfig, leave_out: Iterable[str]) -> str:
     In turn a default must never be changed: new behaviour is a new field, or a value in a YAML file.
     """
     kept = {key: value for key, value in _changed(config).items() if key not in leave_out}
-    kept.get("task", {}).pop("root", None)
+    for place in ("root", "keep_decoded"):
+        kept.get("task", {}).pop(place, None)
     # What "auto" comes to on a machine is a part of the surroundings; single precision is the usual.
     if config.mixed_precision == "no":
         kept.pop("mixed_precision", None)
