@@ -144,6 +144,17 @@ def test_images_that_do_not_fit_on_the_disk_are_told(mini, tmp_path, monkeypatch
     assert not list(tmp_path.rglob("*.npy"))
 
 
+def test_an_archive_that_can_not_be_had_is_told(tmp_path, monkeypatch):
+    monkeypatch.delenv(VARIABLE, raising=False)
+    monkeypatch.setattr("sc2bench.data.imagenette.home_folder", lambda: tmp_path)
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    with pytest.raises(
+        DataError, match=r"^Imagenette can't be downloaded .*set SC2BENCH_IMAGENETTE or give task.root="
+    ):
+        load_dataset(TaskConfig("image_classification", "imagenette"), "test")
+    assert not list((tmp_path / ".cache" / "sc2bench").iterdir())
+
+
 def test_random_windows_have_the_scale_of_the_test(mini):
     whole = load_dataset(task(mini, training_crop=36, crop=36), "train")
     sampler = EpochSampler(len(whole), seed=0)

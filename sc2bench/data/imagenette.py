@@ -8,7 +8,7 @@ from sc2bench.data.fingerprints import located
 from sc2bench.data.ilsvrc2012 import folders_split
 from sc2bench.data.imagenet_folders import IMAGENET, imagenet_split, meaning
 from sc2bench.data.layout import check_folders, named_root, takes
-from sc2bench.errors import DataError, OutputError
+from sc2bench.errors import DataError
 from sc2bench.files import write_folder_atomic
 from sc2bench.home import home_folder
 from sc2bench.registry import DATASETS
@@ -50,19 +50,19 @@ def imagenette(task: TaskConfig, split: str) -> ImageSet:
 def _downloaded() -> Path:
     folder = home_folder() / ".cache" / "sc2bench" / "imagenette"
     if not (folder / _ARCHIVE).is_dir():
-        try:
-            write_folder_atomic(folder, _download)
-        except (RuntimeError, OSError, OutputError) as error:
-            raise DataError(
-                f"Imagenette can't be downloaded ({error}); unpack an archive of github.com/fastai/imagenette, and set "
-                f"{VARIABLE} or give task.root=FOLDER"
-            ) from error
+        write_folder_atomic(folder, _download)
     return folder / _ARCHIVE
 
 
 def _download(folder: Path) -> None:
     from torchvision.datasets import Imagenette
 
-    Imagenette(str(folder), "train", _SIZE, download=True)
+    try:
+        Imagenette(str(folder), "train", _SIZE, download=True)
+    except (RuntimeError, OSError) as error:
+        raise DataError(
+            f"Imagenette can't be downloaded ({error}); unpack an archive of github.com/fastai/imagenette, and set "
+            f"{VARIABLE} or give task.root=FOLDER"
+        ) from error
     for archive in folder.glob("*.tgz"):
         archive.unlink()
