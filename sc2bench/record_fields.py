@@ -14,7 +14,7 @@ EXPORT_SPANS = {
     "int8": {"device_int8": "device", "device_int8_network": "device_network"},
 }
 # Metrics that are percentages; those of plugins may be any number.
-PERCENTAGES = ("top1", "top5", "map", "map50", "map75", "miou", "pixel_accuracy")
+PERCENTAGES = ("top1", "top5", "top1_subset", "map", "map50", "map75", "miou", "pixel_accuracy")
 # What readers add to a record's fields; no metric may take these names, nor those of fields.
 ADDED = ("curve", "path")
 # Likewise of what joins the seeds of a point: whole names, and the ends of names of spreads and intervals.

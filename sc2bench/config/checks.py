@@ -33,6 +33,12 @@ def check(config: RunConfig) -> None:
         raise ConfigError(
             f"task.validation_fraction: {config.task.validation_fraction} must lie between 0 and 1, such as 0.1"
         )
+    _at_least("task.training_crop", config.task.training_crop, 1)
+    taken: frozenset[str] = getattr(DATASETS[config.task.dataset], "takes", frozenset())
+    for field in ("classes", "training_crop", "keep_decoded"):
+        value = getattr(config.task, field)
+        if value not in (None, False) and field not in taken:
+            raise ConfigError(f"task.{field}: data set '{config.task.dataset}' has no such choice; leave it out")
     _one_of("task.interpolation", config.task.interpolation, INTERPOLATIONS)
     _check_teacher(config.teacher)
     _check_choices("method", config.method)

@@ -50,6 +50,24 @@ class TaskConfig:
             "it; null: the data set's own share, and more of a small one."
         ),
     ] = None
+    classes: Annotated[
+        str | None,
+        Doc(
+            'What names of class folders of photographs mean: "imagenet1k", classes of ImageNet by WordNet IDs or by '
+            'indices among its 1000; "folders", each is a class; null: as the data set says.'
+        ),
+    ] = None
+    training_crop: Annotated[
+        int | None,
+        Doc(
+            "Training sees random squares of so many pixels a side out of the middle of the resized images, in their "
+            "scale; null: random parts of any scale and shape, resized to crop."
+        ),
+    ] = None
+    keep_decoded: Annotated[
+        bool,
+        Doc("Whether images are decoded once and kept, in memory or in a file of the cache that is mapped into it."),
+    ] = False
 
 
 @dataclass
@@ -282,7 +300,8 @@ def _digest(config: RunConfig, leave_out: Iterable[str]) -> str:
     In turn a default must never be changed: new behaviour is a new field, or a value in a YAML file.
     """
     kept = {key: value for key, value in _changed(config).items() if key not in leave_out}
-    kept.get("task", {}).pop("root", None)
+    for place in ("root", "keep_decoded"):
+        kept.get("task", {}).pop(place, None)
     # What "auto" comes to on a machine is a part of the surroundings; single precision is the usual.
     if config.mixed_precision == "no":
         kept.pop("mixed_precision", None)

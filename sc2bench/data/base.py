@@ -32,6 +32,8 @@ class ImageSet(Dataset[Batch], ABC):
 
     # Whether fetching a batch reads files, so that other processes had better do it.
     reads_files = False
+    # The indices of the classes that occur, where the classes are those of a larger set, such as ImageNet's.
+    occurring: tuple[int, ...] | None = None
 
     def __init__(self, classes: Sequence[str], in_random_order: bool = False):
         self.classes = tuple(classes)
@@ -200,6 +202,7 @@ class ManyTargets(ImageSet):
         self.parts = dict(parts)
         self._fingerprint = fingerprint
         self._first, *_ = self.parts.values()
+        self.occurring = self._first.occurring
         super().__init__(self._first.classes, all(part.in_random_order for part in self.parts.values()))
         self.reads_files = any(part.reads_files for part in self.parts.values())
 

@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from functools import cache
@@ -51,21 +51,33 @@ class FolderImages(ImageSet):
         classes: their names.
         listing: the samples.
         crops: cuts the squares.
+        folders: by the index of a class the name of its folder; `None`: that of the class.
     """
 
     reads_files = True
 
-    def __init__(self, folder: Path, classes: Sequence[str], listing: Listing, crops: Crops):
+    def __init__(
+        self,
+        folder: Path,
+        classes: Sequence[str],
+        listing: Listing,
+        crops: Crops,
+        folders: Mapping[int, str] | None = None,
+    ):
         super().__init__(classes)
         self.folder = folder
         self.listing = listing
-        self._crops = crops
+        self.crops = crops
+        self._folders = dict(enumerate(classes)) if folders is None else folders
+        if folders is not None and len(folders) < len(classes):
+            self.occurring = tuple(sorted(folders))
         self._sampler: EpochSampler | None = None
 
     @property
     def spec(self) -> ImageSpec:
-        """Colour, (crop, crop)."""
-        return ImageSpec(3, (self._crops.crop, self._crops.crop))
+        """Colour, (crop, crop), or what training sees."""
+        side = self.crops.crop if self._sampler is None else self.crops.training_side
+        return ImageSpec(3, (side, side))
 
     def __len__(self) -> int:
         return len(self.listing)
@@ -102,14 +114,21 @@ class FolderImages(ImageSet):
 
     def path(self, index: int) -> Path:
         """The file of one sample."""
-        return self.folder / self.classes[self.listing.targets[index]] / os.fsdecode(self.listing.names[index])
+        return self.folder / self._folders[int(self.listing.targets[index])] / os.fsdecode(self.listing.names[index])
+
+    def squares(self) -> "FolderImages":
+        """The same files with what all crops are cut out of, where their scale is fixed; see `Crops.square`."""
+        part = copy(self)
+        part.crops = Crops(self.crops.resize, self.crops.resize, self.crops.interpolation)
+        return part
 
     def _image(self, index: int) -> Tensor:
-        # A random crop is cut out before it is resized.
-        image = read_rgb(self.path(index), shorter=None if self._sampler else self._crops.resize)
+        # A random part of any scale is cut out before it is resized.
+        resized_first = self._sampler is None or self.crops.window is not None
+        image = read_rgb(self.path(index), shorter=self.crops.resize if resized_first else None)
         if self._sampler is None:
-            return self._crops.central(image)
-        return self._crops.random(image, (self._sampler.seed, self._sampler.epoch, index))
+            return self.crops.central(image)
+        return self.crops.random(image, (self._sampler.seed, self._sampler.epoch, index))
 
 
 def class_names(folder: Path) -> tuple[str, ...]:

@@ -243,7 +243,8 @@ def bottleneck_halves(
     prior = make_prior(bottleneck)
     latents = output_shape(encoder, inputs, f"the encoder of bottleneck '{name}'")
     zeros = torch.zeros(1, *latents)
-    decoded = output_shape(bottleneck.decoder, zeros, f"the decoder of bottleneck '{name}'")
+    decoder = bottleneck.decoder_for(latents, target)
+    decoded = output_shape(decoder, zeros, f"the decoder of bottleneck '{name}'")
     if decoded != target:
         raise ConfigError(
             f"method.bottleneck: '{name}' gives {decoded} for inputs of shape {spec.probe_shape}, but the teacher's "
@@ -251,7 +252,7 @@ def bottleneck_halves(
         )
     output_shape(_Quantized(prior), zeros, "the prior of the latents")
     device = LatentDevice(teacher.preprocess, encoder, prior)
-    return device, make_server(device, bottleneck.decoder, tail, head, after)
+    return device, make_server(device, decoder, tail, head, after)
 
 
 def make_server(device: LatentDevice, decoder: nn.Module, tail: Chain, head: Head, after: str) -> LatentServer:

@@ -39,6 +39,7 @@ class Quantity:
 METRICS = {
     "top1": Quantity("Top-1 accuracy", "Top-1", "%", "higher"),
     "top5": Quantity("Top-5 accuracy", "Top-5", "%", "higher"),
+    "top1_subset": Quantity("Top-1 accuracy among the classes that occur", "Top-1 of occurring", "%", "higher"),
     "map": Quantity("mAP", "mAP", "%", "higher"),
     "miou": Quantity("mIoU", "mIoU", "%", "higher"),
 }

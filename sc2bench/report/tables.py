@@ -36,8 +36,9 @@ def points_table(records: pd.DataFrame, metric: str) -> Table:
     chosen.add_interval(metric, metric_quantity(metric))
     for name, form in _COSTS.items():
         chosen.add(name, quantity(name).head, form)
-    if metric == "top1" and "top5" in records:
-        chosen.add_spread("top5", quantity("top5"), ".2f")
+    for beside in ("top5", "top1_subset") if metric == "top1" else ():
+        if beside in records:
+            chosen.add_spread(beside, quantity(beside), ".2f")
     caption = "All measured points. Bytes are means over the samples, with payload, side information and framing."
     return chosen.table("points", "Points", " ".join([caption, *uncertainty(records)]))
 

@@ -21,6 +21,7 @@ from sc2bench.core.errors import CheckpointError, ConfigError
 from sc2bench.core.files import is_there
 from sc2bench.core.registry import loaded_plugins, plugins_of
 from sc2bench.data import fingerprint_of
+from sc2bench.teachers import published_weights
 from sc2bench.teachers.library import is_file
 
 Surroundings = dict[str, Any]
@@ -135,7 +136,11 @@ def _weights(config: RunConfig) -> Surroundings:
         # A program that is found on PATH has no place of its own.
         if isinstance(text, str) and "/" in text and is_there(Path(text)) and Path(text).is_file():
             paths[f"method.options.{name}"] = Path(text)
-    return {name: file_digest(path) for name, path in paths.items()}
+    found = {name: file_digest(path) for name, path in paths.items()}
+    published = published_weights(config.teacher)
+    if published is not None and published.substitute is not None:
+        found["teacher.weights"] = published.substitute
+    return found
 
 
 def _plugins(config: RunConfig) -> Surroundings:
