@@ -121,7 +121,7 @@ def test_list_names_what_there_is(capsys):
         ),
         (
             ["list", "task="],
-            "task=: coco2017, fashion_mnist, ilsvrc2012, pascal_voc2012, scenes_all, scenes_classification, "
+            "task=: coco2017, fashion_mnist, ilsvrc2012, imagenette, pascal_voc2012, scenes_all, "
             "scenes_detection, scenes_segmentation\n",
         ),
         (

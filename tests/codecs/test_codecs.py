@@ -110,7 +110,7 @@ def test_a_codec_without_quality_takes_none():
         IMAGE_CODECS["raw"](7)
     config = compose(["method=feature_codec", "method.codec=raw", "teacher.weights=random"])
     assert config.rate is None
-    assert build_model(config, fashion_resnet(), (1, 28, 28)).rate_knob is None
+    assert build_model(config, fashion_resnet(), ImageSpec(1, (28, 28))).rate_knob is None
 
 
 def test_raw_is_lossless_and_as_long_as_the_image(test_images):

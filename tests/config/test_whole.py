@@ -51,7 +51,7 @@ def test_members_come_back(tmp_path):
 def test_every_experiment_of_the_suites_comes_back():
     """What is printed holds everything that a record's name depends on."""
     for name in ("embedded", "embedded_multi_task", "embedded_segmentation"):
-        for run in [runs[-1] for runs in Suite.load(name).runs.values()]:
+        for run in [found[-1] for found in Suite.load(name).experiments.values()]:
             again = from_resolved(parse_yaml(written(run.config), name))
             assert again.config_hash() == run.config.config_hash()
 

@@ -7,11 +7,11 @@ from torchvision.ops import DeformConv2d
 
 from sc2bench.evaluation import measure_cost
 from sc2bench.evaluation.cost import count_macs, peak_bytes, weight_bits
-from tests.methods.test_methods import SHAPE, make
+from tests.methods.test_methods import SPEC, make
 
 
 def test_costs_are_counted_by_half():
-    image = torch.zeros(1, *SHAPE, dtype=torch.uint8)
+    image = torch.zeros(1, *SPEC.probe_shape, dtype=torch.uint8)
     teacher = measure_cost(make("teacher"), image)
     assert teacher["device_params"] == 0
     assert teacher["device_macs"] == 0
@@ -81,7 +81,7 @@ def test_bits_of_weights_go_by_their_types():
 def test_a_shared_prior_counts_where_it_runs():
     model = make("entropic_student")
     prior, encoder = weight_bits(model.device.prior), weight_bits(model.device.encoder)
-    cost = measure_cost(model, torch.zeros(1, *SHAPE, dtype=torch.uint8))
+    cost = measure_cost(model, torch.zeros(1, *SPEC.probe_shape, dtype=torch.uint8))
     assert cost["device_param_bits"] == prior + encoder
     assert cost["server_param_bits"] == prior + weight_bits(model.server.decoder) + weight_bits(model.server.tail)
     assert cost["device_param_bits"] >= 32 * cost["device_params"]
