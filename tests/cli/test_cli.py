@@ -122,7 +122,7 @@ def test_list_names_what_there_is(capsys):
         (
             ["list", "task="],
             "task=: coco2017, fashion_mnist, ilsvrc2012, imagenette, pascal_voc2012, scenes_all, "
-            "scenes_detection, scenes_segmentation\n",
+            "scenes_classification, scenes_detection, scenes_segmentation\n",
         ),
         (
             ["suite", "list"],
