@@ -25,7 +25,8 @@ from sc2bench.config.files import (
     learns,
     require_no_recipe,
 )
-from sc2bench.config.milestones import rescale
+from sc2bench.config.former import refuse_former, typed_former, upgraded
+from sc2bench.config.milestones import keys_set, rescale
 from sc2bench.config.overrides import Override, put, unquoted
 from sc2bench.config.reading import Plain, read_yaml
 from sc2bench.config.references import Verbatim, literal, resolve
@@ -33,11 +34,11 @@ from sc2bench.config.schemas import (
     EvaluationConfig,
     RunConfig,
     Settings,
-    StageConfig,
     TaskConfig,
     TeacherConfig,
 )
-from sc2bench.config.unused import has_rate, ignored
+from sc2bench.config.stages import StageConfig, config_class_at, owner_of, typed_stage
+from sc2bench.config.unused import has_rate, ignored, takes
 from sc2bench.core.errors import ConfigError
 from sc2bench.core.files import at_home
 from sc2bench.core.registry import METHODS
@@ -125,6 +126,7 @@ def _composed(
     tree = {"rate": None} | (composed_files(chosen, places) if whole is None else whole) | given
     settings = [each for each in overrides if each.key not in FILE_GROUPS]
     _apply(tree, settings)
+    refuse_former(tree)
     tree = resolve(tree, "the configuration")
     stages = [each for each in settings if each.shared and each.stage]
     config = _expanded(from_resolved(_with_parts(tree, places, stages)))
@@ -170,22 +172,28 @@ def _apply(tree: dict[str, Any], settings: Sequence[Override]) -> None:
     for shared, group in groupby(settings, key=lambda each: each.shared):
         level = [each for each in group if not shared or (each.stage in (None, *has) and (each.key != "rate" or knob))]
         before = {name: deepcopy(tree.get(name)) for name in STAGES}
+        keys: set[str] = set()
         for each in level:
-            _set(tree, each, schema)
-        keys = {each.key for each in level}
+            if not shared or takes(tree, each.key):
+                keys |= keys_set(each.key, _set(tree, each, schema))
         for name in STAGES:
-            if f"{name}.epochs" in keys and f"{name}.milestones" not in keys and isinstance(tree.get(name), dict):
-                rescale(before[name], tree[name])
+            if f"{name}.epochs" in keys and isinstance(tree.get(name), dict):
+                rescale(before[name], tree[name], name, keys)
 
 
-def _set(tree: dict[str, Any], override: Override, method: type) -> None:
+def _set(tree: dict[str, Any], override: Override, method: type) -> Any:
     group, *path = override.key.split(".")
     schemas = _schemas(method)
-    if group in schemas:
+    owner = owner_of(tree, (group, *path))
+    options = None if owner is None else config_class_at(*owner)
+    if options is not None:
+        value = override.value(options, path[-1:])
+    elif group in schemas:
         value = override.value(schemas[group], path) if path else override.value(None, [group])
     else:
         value = override.value(Settings, [group, *path])
     put(tree, override.key, value)
+    return value
 
 
 def _with_parts(raw: dict[str, Any], places: tuple[Path, ...], stages: Sequence[Override]) -> dict[str, Any]:
@@ -221,8 +229,9 @@ def _expanded(config: Any) -> Any:
         value = getattr(config, name)
         if isinstance(value, str):
             setattr(config, name, at_home(value))
-        elif is_dataclass(value) and not isinstance(value, RunConfig):
-            _expanded(value)
+        for inner in value.values() if isinstance(value, dict) else [value]:
+            if is_dataclass(inner) and not isinstance(inner, RunConfig):
+                _expanded(inner)
     return config
 
 
@@ -249,7 +258,7 @@ def _typed_run(raw: dict[str, Any]) -> RunConfig:
     groups = {}
     for name, schema in schemas.items():
         if raw.get(name) is not None:
-            groups[name] = _typed_group(schema, _without_null_losses(raw[name]), name)
+            groups[name] = _typed_group(schema, raw[name], name)
     return RunConfig(**vars(settings), **groups, **parts)  # type: ignore[arg-type]
 
 
@@ -265,8 +274,12 @@ def _typed_group(schema: type, raw: Any, name: str) -> Any:
     # Experiments of a suite differ in few groups.
     key = schema, name, repr(_marked(raw))
     if key not in _typed_groups:
-        _typed_groups[key] = typed(schema, raw, name)
+        _typed_groups[key] = _typed_stage(raw, name) if schema is StageConfig else typed(schema, raw, name)
     return deepcopy(_typed_groups[key])
+
+
+def _typed_stage(raw: Any, name: str) -> StageConfig:
+    return typed_former(typed_stage(upgraded(raw, name), name), name)
 
 
 def _marked(value: Any) -> Any:
@@ -285,10 +298,3 @@ def _method_schema(method: Any) -> type:
         return METHODS[method["name"]].config_class
     except ConfigError as error:
         raise ConfigError(f"method.name: {error}") from None
-
-
-def _without_null_losses(group: Any) -> Any:
-    """Files are merged key by key, so a recipe drops a loss of the method's file by setting it to null."""
-    if isinstance(group, dict) and isinstance(group.get("losses"), dict):
-        return group | {"losses": {name: weight for name, weight in group["losses"].items() if weight is not None}}
-    return group

@@ -9,6 +9,7 @@ from typing import Any
 
 from sc2bench.config.overrides import merged
 from sc2bench.config.reading import read_yaml
+from sc2bench.config.stages import STAGES
 from sc2bench.core.errors import ConfigError, nearest
 from sc2bench.core.files import at_home
 from sc2bench.core.registry import METHODS
@@ -17,7 +18,6 @@ from sc2bench.core.registry import METHODS
 FILE_GROUPS = ("task", "method", "recipe")
 # The recipe of whoever sets all stages by hand.
 NO_RECIPE = "none"
-STAGES = ("stage1", "stage2", "stage3")
 # Of files that include each other, one upon the other.
 _MAX_INCLUDED = 10
 _PACKAGE = re.compile(r"(?:#.*\n|\s*\n)*?#\s*@package\s+(\S+)")

@@ -3,14 +3,17 @@
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import MISSING, Field, asdict, dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, field
 from enum import Enum
 from pathlib import PurePath
 from typing import Annotated, Any
 
 from annotated_doc import Doc
 
-from sc2bench.core.registry import AUGMENTATIONS, DATASETS, LOSSES, METHODS, TASKS, TEACHER_LIBRARIES, TEACHERS
+from sc2bench.config.former import identity
+from sc2bench.config.options import changed
+from sc2bench.config.stages import FORMER, STAGES, StageConfig
+from sc2bench.core.registry import DATASETS, METHODS, TASKS, TEACHER_LIBRARIES, TEACHERS
 
 # A field says what it means, and which names or texts can be chosen, beside its type: `sc2bench explain` prints that.
 SPLITS = ("train", "validation", "test")
@@ -91,69 +94,6 @@ class TeacherConfig:
         Doc("A model registered here whose packaged layers are what one with random weights starts with."),
         TEACHERS,
     ] = None
-
-
-@dataclass
-class StageConfig:
-    """One stage of training; a method without it is not trained."""
-
-    epochs: Annotated[int, Doc("Passes over the training set.")] = 10
-    batch_size: Annotated[int, Doc("Samples of a batch, of all processes together.")] = 64
-    trainable: Annotated[
-        list[str],
-        Doc("Modules of the split model that learn, by path; everything else is frozen and in evaluation mode."),
-    ] = field(default_factory=list)
-    losses: Annotated[
-        dict[str, float],
-        Doc("Names of losses and their weights in the sum that is minimized; null takes one of the method's file out."),
-        LOSSES,
-    ] = field(default_factory=dict)
-    features: Annotated[list[str], Doc("Layers of the teacher whose outputs are imitated.")] = field(
-        default_factory=list
-    )
-    kd_alpha: Annotated[float, Doc("Share of the task's own loss in the loss kd, beside the teacher's.")] = 0.5
-    kd_temperature: Annotated[float, Doc("What the loss kd divides logits by, of teacher and student.")] = 1.0
-    label_smoothing: Annotated[float, Doc("Share of the target that is spread over all classes.")] = 0.0
-    optimizer: Annotated[str, Doc("adam, adamw or sgd.")] = "adam"
-    learning_rate: Annotated[float, Doc("Of the optimizer at its highest.")] = 1e-3
-    prior_learning_rate: Annotated[
-        float | None,
-        Doc("Of the prior's own parameters, which want a larger step than the transforms; null: learning_rate."),
-    ] = None
-    momentum: Annotated[float, Doc("Of the optimizer sgd.")] = 0.9
-    nesterov: Annotated[bool, Doc("Nesterov's momentum, of the optimizer sgd.")] = False
-    weight_decay: Annotated[float, Doc("Of the optimizer.")] = 0.0
-    schedule: Annotated[str, Doc("Of the learning rate: constant, one_cycle, cosine, polynomial or multi_step.")] = (
-        "multi_step"
-    )
-    warmup: Annotated[float, Doc("Share of the steps in which the schedule one_cycle rises.")] = 0.2
-    milestones: Annotated[
-        list[int], Doc("Epochs behind which the schedule multi_step lowers the learning rate; see gamma.")
-    ] = field(default_factory=list)
-    gamma: Annotated[float, Doc("What the schedule multi_step multiplies the learning rate by at each milestone.")] = (
-        0.1
-    )
-    augment: Annotated[list[str], Doc("Augmentations of the training images, in order."), AUGMENTATIONS] = field(
-        default_factory=list
-    )
-    select: Annotated[
-        str,
-        Doc("What the best epoch is chosen by on validation: the stage's own loss, or the task's main metric."),
-        ("loss", "quality"),
-    ] = "loss"
-    samples: Annotated[
-        int | None,
-        Doc("Limits the training set to a fixed part of so many, with its share of each class; null: all."),
-    ] = None
-    accumulation_steps: Annotated[int, Doc("Batches whose gradients are averaged to one step of the optimizer.")] = 1
-    frozen_precision: Annotated[
-        str,
-        Doc(
-            "In what layers of teacher and student compute that learn nothing in this stage: as the others do, or with "
-            "weights in bfloat16 that normalizations are part of, which takes less time."
-        ),
-        ("mixed", "bf16"),
-    ] = "mixed"
 
 
 @dataclass
@@ -275,7 +215,7 @@ class RunConfig(Settings):
 
     def resolved(self) -> dict[str, Any]:
         """The whole configuration as plain, JSON-ready values."""
-        return _plain(asdict(self))
+        return _resolved(asdict(self))
 
     def training_hash(self) -> str:
         """Names everything that the trained weights depend on, as 12 hexadecimal digits."""
@@ -299,7 +239,8 @@ def _digest(config: RunConfig, leave_out: Iterable[str]) -> str:
 
     In turn a default must never be changed: new behaviour is a new field, or a value in a YAML file.
     """
-    kept = {key: value for key, value in _changed(config).items() if key not in leave_out}
+    stages = {name: identity(stage) for name, stage in config.stages.items()}
+    kept = changed(config, leave_out=(*leave_out, *stages)) | stages
     for place in ("root", "keep_decoded"):
         kept.get("task", {}).pop(place, None)
     # What "auto" comes to on a machine is a part of the surroundings; single precision is the usual.
@@ -324,17 +265,15 @@ def _in_random_order(dataset: str) -> bool:
     return dataset in DATASETS and getattr(DATASETS[dataset], "in_random_order", False)
 
 
-def _changed(value: Any) -> Any:
-    """A dataclass as a dictionary of the fields that differ from their defaults; anything else as it is."""
-    if not is_dataclass(value) or isinstance(value, type):
-        return value
-    kept = {f.name: getattr(value, f.name) for f in fields(value)}
-    return {f.name: _changed(kept[f.name]) for f in fields(value) if kept[f.name] != _default(f)}
-
-
-def _default(of: "Field[Any]") -> Any:
-    """What a field is unless it is set; for one that must be set, what no value equals."""
-    return of.default if of.default_factory is MISSING else of.default_factory()
+def _resolved(config: dict[str, Any]) -> dict[str, Any]:
+    """A whole configuration as plain values, without former options where a stage has none."""
+    for name in STAGES:
+        if config[name] is not None and not config[name][FORMER]:
+            del config[name][FORMER]
+    parts = [*([] if config["source"] is None else [config["source"]]), *config["members"]]
+    for part in parts:
+        _resolved(part)
+    return _plain(config)
 
 
 def _plain(value: Any) -> Any:

@@ -17,14 +17,11 @@ from sc2bench.core.registry import METHODS
 from sc2bench.core.state import load_state, unique_state
 from sc2bench.entropy import LatentDecoder
 from sc2bench.methods.halves import Analyzed, DeviceHalf, ServerHalf
+from sc2bench.methods.outputs import Outputs
 from sc2bench.teachers import Images, Teacher
 from sc2bench.wire.inputs import InputShape, InputSpec, by_value
 from sc2bench.wire.packet import Limits, Packet, PacketError, SessionHeader, fingerprint
 from sc2bench.wire.sizing import Size
-
-# What forward() returns, where the method has it: "prediction" (of the teacher's head), "features" (layer name to
-# tensor), "bits" (N,), "auxiliary_loss" (scalar).
-Outputs = dict[str, Any]
 
 
 class SplitModel(nn.Module):

@@ -83,7 +83,7 @@ class FeatureCodec(LatentModel):
         cut_off, early = device.encoder.outputs(device.preprocess(images), features)
         received, _ = device.prior(cut_off)
         prediction, late = self.server(received, device.preprocess.frame(images), features)
-        return {"prediction": prediction, "features": early | late}
+        return Outputs(prediction, early | late)
 
     @property
     def variant(self) -> dict[str, str]:

@@ -104,7 +104,7 @@ class InputCodec(SplitModel):
     def forward(self, images: Images, targets: Any = None, features: Collection[str] = ()) -> Outputs:
         """The teacher's prediction for images as they are: codecs have no gradient."""
         prediction, outputs = self.server.teacher.outputs(images, features)
-        return {"prediction": prediction, "features": outputs}
+        return Outputs(prediction, outputs)
 
     def decode_images(self, packets: Sequence[Packet]) -> list[Tensor] | None:
         """The decoded images, uint8 (C, H, W) each."""

@@ -140,10 +140,8 @@ class LatentModel(SplitModel):
         latents, bits = self.device.prior(self.device(images))
         frame = self.server.sizing.frame(image_sizes(images))
         prediction, outputs = self.server(latents, frame, features)
-        result = {"prediction": prediction, "features": outputs}
-        if bits is not None:
-            result |= {"bits": bits, "auxiliary_loss": self.device.prior.auxiliary_loss()}
-        return result
+        auxiliary_loss = None if bits is None else self.device.prior.auxiliary_loss()
+        return Outputs(prediction, outputs, bits, auxiliary_loss)
 
     def update_tables(self) -> None:
         """Builds the prior's integer tables."""

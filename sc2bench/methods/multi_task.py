@@ -110,7 +110,7 @@ class MultiTask(LatentModel):
         latents, bits = self.device.prior(self.device(images))
         frame = self.device.preprocess.frame(images)
         predictions = {name: tail(latents, frame)[0] for name, tail in self.server.tails.items()}
-        return {"prediction": predictions, "features": {}, "bits": bits}
+        return Outputs(predictions, bits=bits)
 
     def take_part(self, number: int, weights: dict[str, Tensor], source: object) -> None:
         """Takes over a trained member; raises `ConfigError` if its device half is not that of the first."""

@@ -195,8 +195,9 @@ class NeuralInputCodec(LatentModel):
     def forward(self, images: Images, targets: Any = None, features: Collection[str] = ()) -> Outputs:
         """Adds "distortion": the mean squared error of each image's pixels, (N,), in levels of 8 bits."""
         outputs = super().forward(images, targets, features)
-        pairs = zip(outputs["features"].pop(IMAGE), images, strict=True)
-        return outputs | {"distortion": torch.stack([(decoded - image).square().mean() for decoded, image in pairs])}
+        pairs = zip(outputs.features.pop(IMAGE), images, strict=True)
+        outputs.distortion = torch.stack([(decoded - image).square().mean() for decoded, image in pairs])
+        return outputs
 
 
 def _make_codec(config: RunConfig, image_channels: int) -> NeuralCodec:

@@ -19,11 +19,11 @@ from sc2bench.core.errors import TrainingError
 from sc2bench.core.progress import EVALUATION_WORK, Work
 from sc2bench.core.state import load_state, unique_state
 from sc2bench.data import ImageSet, augment, watching
-from sc2bench.methods import SplitModel
+from sc2bench.methods import Outputs, SplitModel
 from sc2bench.tasks.base import Task
 from sc2bench.teachers import Images, Teacher, final
 from sc2bench.training.checkpoint import Checkpoints, RunProgress
-from sc2bench.training.losses import Step
+from sc2bench.training.loss import Step
 from sc2bench.training.parallel import Objective, check_batch_sizes, tell_unused
 from sc2bench.training.stage import Stage, build_stage, epoch_work
 
@@ -143,10 +143,12 @@ class _Trainer:
 
     def run(self, index: int, stage: Stage, progress: RunProgress, checkpoints: Checkpoints) -> None:
         """Runs one stage, from its first epoch or from where it was stopped."""
+        stage.losses.to(self.accelerator.device)
         if progress.stage == index and progress.epoch:
-            state, optimizer_state = processes.from_main(lambda: checkpoints.last(progress))
+            state, losses, optimizer_state = processes.from_main(lambda: checkpoints.last(progress))
             load_state(self.model, state, checkpoints.folder)
-            checkpoints.restore(stage.optimizer, optimizer_state)
+            stage.losses.load(losses, checkpoints.folder)
+            checkpoints.restore(stage.optimizer, optimizer_state, stage.build_optimizer)
             self.work.skip(progress.epoch * self.epoch_work(stage))
         elif progress.best_file:
             _load_best(self.model, progress, checkpoints)
@@ -177,7 +179,7 @@ class _Trainer:
             stage.sampler.epoch = (index << 12) + epoch
             stage.train_mode(self.model)
             loss = self._epoch(stage, epoch, objective, optimizer, loader, rates)
-            self.model.eval()
+            stage.evaluation_mode(self.model)
             validation = self._validate(stage, validation_loader)
             # The last step may have spoilt the weights without showing in its own loss.
             _check_finite(validation["loss"], stage.name, epoch, len(loader))
@@ -199,12 +201,12 @@ class _Trainer:
         if processes.count() > 1:
             images, targets = send_to_device(stage.loader.dataset[:2], self.accelerator.device)
             tell_unused(self.accelerator, self._loss(stage, images, targets), stage.trainable)
-        objective = Objective(self.model, partial(self._loss, stage))
+        objective = Objective(self.model, stage.losses, partial(self._loss, stage))
         return self.accelerator.prepare(objective, stage.optimizer, stage.loader)
 
     def _save(self, stage: Stage, progress: RunProgress, checkpoints: Checkpoints, is_best: bool) -> None:
         def save() -> tuple[str, str]:
-            checkpoints.save(progress, unique_state(self.model), stage.optimizer, is_best)
+            checkpoints.save(progress, unique_state(self.model), stage.optimizer, is_best, stage.losses.state())
             return progress.best_file, progress.last_file
 
         progress.best_file, progress.last_file = processes.from_main(save)
@@ -241,7 +243,8 @@ class _Trainer:
         step = self._step(stage, images, targets)
         with torch.autocast(self.accelerator.device.type, enabled=False):
             # The auxiliary loss is that of the quantiles alone; it moves nothing else.
-            return _weighted(stage, step) + step.outputs.get("auxiliary_loss", 0)
+            auxiliary_loss = step.outputs.auxiliary_loss
+            return stage.losses(step) + (0 if auxiliary_loss is None else auxiliary_loss)
 
     def _step(self, stage: Stage, images: Images, targets: Any) -> Step:
         with self.accelerator.autocast():
@@ -249,9 +252,9 @@ class _Trainer:
             teacher_features: dict[str, Tensor] = {}
             if stage.needs_teacher:
                 with torch.no_grad():
-                    teacher_prediction, teacher_features = self.teacher.outputs(images, stage.config.features)
-            outputs = convert_to_fp32(self.model(images, targets, stage.config.features))
-        return Step(outputs, teacher_prediction, teacher_features, targets, stage.config, self.task)
+                    teacher_prediction, teacher_features = self.teacher.outputs(images, stage.layers)
+            outputs = Outputs(**convert_to_fp32(vars(self.model(images, targets, stage.layers))))
+        return Step(outputs, teacher_prediction, teacher_features, targets, self.task)
 
     @torch.no_grad()
     def _validate(self, stage: Stage, loader: Any) -> dict[str, float]:
@@ -262,9 +265,9 @@ class _Trainer:
             for batch in batches:
                 images, targets = send_to_device(batch, self.accelerator.device)
                 step = self._step(stage, images, targets)
-                total += len(images) * _weighted(stage, step).item()
+                total += len(images) * stage.losses(step).item()
                 count += len(images)
-                metric.update(final(step.outputs["prediction"]), targets)
+                metric.update(final(step.outputs.prediction), targets)
                 self.work.advance(EVALUATION_WORK * len(images) * processes.count())
         total, count = processes.total(total, count)
         # The metric joins what the processes counted by itself.
@@ -285,10 +288,6 @@ def _update_tables(model: SplitModel) -> None:
     model.update_tables()
     # Computed from equal weights, but not always on machines that round alike.
     processes.share_state(model)
-
-
-def _weighted(stage: Stage, step: Step) -> Tensor:
-    return torch.stack([weight * loss.function(step) for loss, weight in stage.losses]).sum()
 
 
 def _check_finite(loss: float, stage: str, epoch: int, step: int) -> None:
