@@ -5,7 +5,7 @@ from typing import Any
 
 from sc2bench.config.meanings import meanings
 from sc2bench.config.options import check_options
-from sc2bench.config.schemas import RunConfig, TeacherConfig
+from sc2bench.config.schemas import MethodConfig, RunConfig, TeacherConfig
 from sc2bench.config.stages import StageConfig
 from sc2bench.core.errors import ConfigError, nearest
 from sc2bench.core.registry import AUGMENTATIONS, DATASETS, METHODS, TASKS, TEACHER_LIBRARIES, TEACHERS
@@ -61,9 +61,13 @@ def check(config: RunConfig) -> None:
         raise ConfigError(f"seed: {config.seed} is not in 0 ... {MAX_SEED - 1}")
     for name, stage in config.stages.items():
         _check_stage(name, stage)
-    knob = METHODS[config.method.name].rate_knob
-    if knob is not None and config.rate is None and config.method.has_rate():
-        raise ConfigError(f"rate: method '{config.method.name}' needs one; add rate=VALUE (its {knob})")
+
+
+def require_rate(method: MethodConfig, rate: float | None) -> None:
+    """Raises `ConfigError` if a method has a rate knob that turns something, and no rate is given."""
+    knob = METHODS[method.name].rate_knob
+    if knob is not None and rate is None and method.has_rate():
+        raise ConfigError(f"rate: method '{method.name}' needs one; add rate=VALUE (its {knob})")
 
 
 def _check_choices(group: str, options: object) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from sc2bench.config.checks import check
+from sc2bench.config.checks import check, require_rate
 from sc2bench.config.fields import typed
 from sc2bench.config.files import (
     FILE_GROUPS,
@@ -255,9 +255,11 @@ def _typed_run(raw: dict[str, Any]) -> RunConfig:
     schemas = _schemas(_method_schema(raw.get("method")))
     scalars = {key: value for key, value in raw.items() if key not in (*schemas, *parts)}
     settings = typed(Settings, scalars, "", extra=(*schemas, *parts))
-    groups = {}
+    groups = {"method": _typed_group(schemas["method"], raw["method"], "method")}
+    # Before stages, which may have taken it for the weight of a loss.
+    require_rate(groups["method"], settings.rate)
     for name, schema in schemas.items():
-        if raw.get(name) is not None:
+        if name not in groups and raw.get(name) is not None:
             groups[name] = _typed_group(schema, raw[name], name)
     return RunConfig(**vars(settings), **groups, **parts)  # type: ignore[arg-type]
 

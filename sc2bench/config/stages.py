@@ -80,9 +80,9 @@ class StageConfig(StageSettings):
     losses: Annotated[
         dict[str, LossConfig],
         Doc(
-            "The terms of what is minimized: names of losses, each with its weight or with its options. A term may have "
-            "another name, with that of the loss as its `name`, so that a loss can stand there twice; null takes one of "
-            "the method's file out."
+            "The terms of what is minimized: names of losses, each with its weight or its options. A term may have "
+            "another name, with that of the loss in its options, so that a loss can stand there twice; null takes one "
+            "of the method's file out."
         ),
         LOSSES,
     ] = field(default_factory=dict)
@@ -94,7 +94,9 @@ class StageConfig(StageSettings):
     ] = field(default_factory=lambda: _usual("schedule"))
     former: Annotated[
         dict[str, Any],
-        Doc("Options without effect that name experiments of the time when all options lay in the stage; never set it."),
+        Doc(
+            "Options without effect that name experiments of the time when all options lay in the stage; never set it."
+        ),
     ] = field(default_factory=dict)
 
     def chosen(self) -> dict[str, Any]:
@@ -177,11 +179,14 @@ def typed_stage(raw: Any, key: str) -> StageConfig:
     losses = raw.get("losses", {})
     if not isinstance(losses, dict):
         raise ConfigError(f"{key}.losses: '{losses}' has no fields; write {{name: weight}}")
+    former = {} if raw.get(FORMER) is None else raw[FORMER]
+    if not isinstance(former, dict):
+        raise ConfigError(f"{key}.{FORMER}: '{former}' has no fields; leave it out")
     return StageConfig(
         **vars(settings),
         losses={name: _loss(value, (key, "losses", name)) for name, value in losses.items() if value is not None},
         **{group: _options(raw.get(group, USUAL[group]), (key, group), CHOICES[group]) for group in CHOICES},
-        former=dict(raw.get(FORMER) or {}),
+        former=dict(former),
     )
 
 

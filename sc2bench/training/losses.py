@@ -26,8 +26,12 @@ class SupervisedConfig(LossConfig):
 class DistillationConfig(SupervisedConfig):
     """How targets and teacher share, and how softly the teacher speaks."""
 
-    alpha: Annotated[float, Doc("Share of the task's own loss, beside the teacher's.")] = option(0.5, least=0, most=1, formerly="kd_alpha")
-    temperature: Annotated[float, Doc("What logits of teacher and student are divided by.")] = option(1.0, above=0, formerly="kd_temperature")
+    alpha: Annotated[float, Doc("Share of the task's own loss, beside the teacher's.")] = option(
+        0.5, least=0, most=1, formerly="kd_alpha"
+    )
+    temperature: Annotated[float, Doc("What logits of teacher and student are divided by.")] = option(
+        1.0, above=0, formerly="kd_temperature"
+    )
 
 
 @register_loss("task")

@@ -64,7 +64,9 @@ class DecayedConfig(OptimizerConfig):
 class SgdConfig(DecayedConfig):
     """How a step goes on with the ones before it."""
 
-    momentum: Annotated[float, Doc("Share of the last step in the next one.")] = option(0.9, least=0, most=1, formerly="momentum")
+    momentum: Annotated[float, Doc("Share of the last step in the next one.")] = option(
+        0.9, least=0, most=1, formerly="momentum"
+    )
     nesterov: Annotated[bool, Doc("Whether it looks ahead by the momentum.")] = option(False, formerly="nesterov")
 
     def problems(self) -> dict[str, str]:

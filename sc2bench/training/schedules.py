@@ -55,15 +55,21 @@ def register_schedule(name: str, config_class: type[ScheduleConfig] = ScheduleCo
 class OneCycleConfig(ScheduleConfig):
     """How it begins."""
 
-    warmup: Annotated[float, Doc("Share of the steps in which the rate rises.")] = option(0.2, least=0, most=1, formerly="warmup")
+    warmup: Annotated[float, Doc("Share of the steps in which the rate rises.")] = option(
+        0.2, least=0, most=1, formerly="warmup"
+    )
 
 
 @dataclass
 class MultiStepConfig(ScheduleConfig):
-    """`milestones`: the epochs after which the rate is multiplied by `gamma`."""
+    """Where the rate falls, and how far."""
 
-    milestones: list[int] = option([], in_epochs=True, formerly="milestones")
-    gamma: float = option(0.1, above=0, formerly="gamma")
+    milestones: Annotated[list[int], Doc("Epochs behind which the rate falls.")] = option(
+        [], in_epochs=True, formerly="milestones"
+    )
+    gamma: Annotated[float, Doc("What the rate is multiplied by at each milestone.")] = option(
+        0.1, above=0, formerly="gamma"
+    )
 
 
 @register_schedule("constant")

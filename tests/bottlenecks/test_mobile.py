@@ -59,7 +59,7 @@ def test_decoder_gives_the_stage_that_it_imitates(after, side):
     images = torch.zeros(1, 3, side, side, dtype=torch.uint8)
     with torch.inference_mode():
         expected = cut(lite0().chain, after)[0](lite0().preprocess(images))
-        given = model(images, features=[after])["features"][after]
+        given = model(images, features=[after]).features[after]
     assert given.shape == expected.shape
 
 

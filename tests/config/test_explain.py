@@ -62,7 +62,7 @@ def test_fields_are_explained():
     assert "type: whole number; default 0" in explain("seed")
     assert "beta: of method end_to_end, entropic_student" in explain("rate")
     losses = explain("stage2.losses")
-    assert "type: {name: number}; default {}" in losses
+    assert "type: {name: fields}; default {}" in losses
     assert explain("suite.figures.mine").startswith("suite.figures.mine\n    File names, and the labels")
     assert f"choices: {', '.join(registry.LOSSES.names())}" in losses
     assert "stage2.losses.rate: Estimated bits a sample" in losses
@@ -167,7 +167,9 @@ def test_options_stand_where_the_field_that_chooses_says(monkeypatch):
     """In the group beside a name, below a field of options, below each of several names."""
     monkeypatch.setitem(registry.LOSSES._entries, "sharp", Spring)
     page = explain("stage1.losses.sharp")
-    assert page.startswith("stage1.losses.sharp\n    Pulls back.\n    chosen by: stage1.losses.sharp=number\n")
+    assert page.startswith(
+        "stage1.losses.sharp\n    Pulls back.\n    chosen by: stage1.losses.sharp={weight: number}\n"
+    )
     assert "type: whole number; default 4" in explain("stage1.losses.sharp.stiffness")
     assert "stage1.losses.sharp.stiffness" in explain("stage1")
     monkeypatch.setitem(GROUPS, "stage1", SpringsConfig)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -51,6 +51,8 @@ def kinds(schema: type, prefix: str) -> Iterator[tuple[str, Any]]:
     for field in fields(schema):
         if field.name != "name" or prefix in ("task", "teacher"):
             kind, _ = type_at(schema, [field.name])
+            if is_dataclass(kind):
+                continue
             yield (f"{prefix}.{field.name}" if prefix else field.name), kind
 
 
@@ -58,6 +60,9 @@ def all_fields() -> list[tuple[str, str, Any]]:
     groups = {"": Settings, "task": TaskConfig, "teacher": TeacherConfig, "stage1": StageConfig}
     groups["evaluation"] = EvaluationConfig
     found = [("end_to_end", *pair) for prefix, schema in groups.items() for pair in kinds(schema, prefix)]
+    # Of what a stage chooses, which has options of its own.
+    chosen = [("optimizer.weight_decay", float), ("schedule.milestones", list[int]), ("losses.task.weight", float)]
+    found += [("end_to_end", f"stage1.{key}", kind) for key, kind in chosen]
     return found + [(name, *pair) for name in SHIPPED for pair in kinds(METHODS[name].config_class, "method")]
 
 
@@ -135,9 +140,9 @@ def test_values_of_wrong_types_in_suites_name_the_place(tmp_path):
     ("override", "message"),
     [
         ("stage1.prior_learning_rate=0", "stage1.prior_learning_rate: 0.0 must be above 0"),
-        ("stage1.warmup=1.5", r"stage1.warmup: 1.5 is not in 0 ... 1"),
-        ("stage1.weight_decay=-1", "stage1.weight_decay: -1.0 is below"),
-        ("stage1.label_smoothing=2", r"stage1.label_smoothing: 2.0 is not in"),
+        ("stage1.schedule.warmup=1.5", r"stage1.schedule.warmup: 1.5 is not in 0 ... 1"),
+        ("stage1.optimizer.weight_decay=-1", "stage1.optimizer.weight_decay: -1.0 is below"),
+        ("stage2.losses.kd.label_smoothing=2", r"stage2.losses.kd.label_smoothing: 2.0 is not in"),
         ("method=neural_input_codec", "rate: method 'neural_input_codec' needs one"),
         ("stage3.epochs=2", "stage3: the experiment has no such stage"),
         ("output=", "output: '' is no path of a folder"),
@@ -169,14 +174,17 @@ def test_other_wrong_values(override, message):
             ["method=feature_codec", "method.codec=raw", "rate=3"],
             "rate: method 'feature_codec' with codec 'raw' has no rate knob",
         ),
-        (["stage1.kd_alpha=0.9"], r"stage1.kd_alpha: none of the losses .* looks at it; it belongs to kd"),
-        (["stage1.milestones=[1]"], "stage1.milestones: schedule 'one_cycle' has none; it belongs to multi_step"),
-        (["stage1.momentum=0.5"], "stage1.momentum: optimizer 'adam' has none; it belongs to sgd"),
+        (
+            ["stage1.kd_alpha=0.9"],
+            "stage1.kd_alpha: options belong to what they .*; write stage1.losses.kd.alpha",
+        ),
+        (["stage1.schedule.milestones=[1]"], "unknown key 'stage1.schedule.milestones'"),
+        (["stage1.optimizer.momentum=0.5"], "unknown key 'stage1.optimizer.momentum'"),
         (["task.resize=64", "task.crop=32"], "task.resize: data set 'fashion_mnist' has sizes of its own"),
         (["evaluation.coco_backend=faster_coco_eval"], "has no mean average precision"),
         (
-            ["task=scenes_detection", "stage2.label_smoothing=0.1"],
-            "stage2.label_smoothing: the loss of task 'object_detection' smooths no labels",
+            ["task=scenes_detection", "stage2.losses.task.label_smoothing=0.1"],
+            "stage2.losses.task.label_smoothing: the loss of task 'object_detection' smooths no labels",
         ),
         (
             ["method=neural_input_codec", "rate=1", "method.weights=x.pt"],
@@ -190,7 +198,7 @@ def test_settings_without_effect_are_refused(overrides, message):
 
 
 def test_settings_to_their_defaults_are_never_in_the_way():
-    compose(["stage1.milestones=[]", "stage1.momentum=0.9", "task.resize=null", "stage2.epochs=1", "stage2=null"])
+    compose(["stage2.losses.kd.label_smoothing=0", "task.resize=null", "stage2.epochs=1", "stage2=null"])
     assert compose(["method=teacher", "rate=null"]).rate is None
 
 
@@ -213,7 +221,8 @@ def test_a_method_that_learns_needs_a_recipe_for_the_task(tmp_path):
         with pytest.raises(ConfigError, match="would measure random weights of"):
             compose(without)
     own = compose([*bare, "stage1.trainable=[device, server]", "stage1.losses={task:1.0,rate:${rate}}"])
-    assert own.stages["stage1"].losses == {"task": 1.0, "rate": own.rate}
+    weights = {name: loss.weight for name, loss in own.stages["stage1"].losses.items()}
+    assert weights == {"task": 1.0, "rate": own.rate}
     # Those that learn nothing need none.
     for method in ("teacher", "input_codec", "feature_codec", "neural_input_codec"):
         compose(["task=coco2017", f"method={method}", *(["rate=1"] if method != "teacher" else [])])
@@ -287,9 +296,9 @@ def test_a_recipe_stands_once():
 )
 def test_milestones_move_with_the_epochs(epochs, expected):
     base = ["task=ilsvrc2012", "method=channel_reduction", f"stage1.epochs={epochs}"]
-    assert compose(base).stages["stage1"].milestones == expected
-    with pytest.raises(ConfigError, match=r"stage1.milestones: \[99\] must lie between 1 and epochs"):
-        compose([*base, "stage1.milestones=[99]"])
+    assert compose(base).stages["stage1"].schedule.milestones == expected
+    with pytest.raises(ConfigError, match=r"stage1.schedule.milestones: \[99\] must lie between 1 and epochs"):
+        compose([*base, "stage1.schedule.milestones=[99]"])
 
 
 def test_suites_shrink_from_the_command_line(tmp_path):
@@ -299,7 +308,7 @@ def test_suites_shrink_from_the_command_line(tmp_path):
         "- {label: JPEG, overrides: [method=input_codec], rates: [10]}\n"
         "- {label: T, overrides: [method=teacher]}\n"
         "- {label: Own, overrides: [task=ilsvrc2012, method=channel_reduction, stage1.epochs=10, "
-        "'stage1.milestones=[4]']}\n"
+        "'stage1.schedule.milestones=[4]']}\n"
         "- {label: S, overrides: [task=scenes_detection, method=entropic_student], rates: [0.1]}\n"
     )
     small = ["stage1.samples=256", "stage1.epochs=1", "stage2.epochs=1", "rate=2"]
@@ -307,7 +316,7 @@ def test_suites_shrink_from_the_command_line(tmp_path):
     assert runs["JPEG"].stages == runs["T"].stages == {}
     assert runs["T"].rate is None
     own = runs["Own"].stages["stage1"]
-    assert (own.epochs, own.samples, own.milestones) == (1, 256, [])
+    assert (own.epochs, own.samples, own.schedule.milestones) == (1, 256, [])
     assert list(runs["Own"].stages) == ["stage1"]
     source = runs["S"].source
     assert source is not None
@@ -315,10 +324,10 @@ def test_suites_shrink_from_the_command_line(tmp_path):
     assert source.stages["stage1"].samples == 256
     for override, message in (
         ("stage3.epochs=1", "stage3.epochs: no experiment of suite 's' takes it: there is no stage3"),
-        ("stage1.momentum=0.5", "stage1.momentum: no experiment of suite 's' takes it"),
+        ("stage1.optimizer.momentum=0.5", "stage1.optimizer.momentum: no experiment of suite 's' takes it"),
         ("stage1.epocs=1", "unknown key 'stage1.epocs'"),
     ):
         with pytest.raises(ConfigError, match=message):
             Suite.load(str(path), [override])
-    with pytest.raises(ConfigError, match=r"curve 'Own': stage1\.milestones"):
-        Suite.load(str(path), ["stage1.epochs=1", "stage1.milestones=[4]"])
+    with pytest.raises(ConfigError, match=r"curve 'Own': stage1\.schedule\.milestones"):
+        Suite.load(str(path), ["stage1.epochs=1", "stage1.schedule.milestones=[4]"])

@@ -84,9 +84,9 @@ class TestEveryMethod:
         model = make(name)
         with torch.no_grad():
             outputs = model(images, features=["layer1", "layer3"])
-        assert set(outputs["features"]) == {"layer1", "layer3"}
+        assert set(outputs.features) == {"layer1", "layer3"}
         if name != "input_codec":  # which decodes something else than it gets
-            assert torch.allclose(outputs["prediction"], model.decode(model.encode(images)), atol=1e-4)
+            assert torch.allclose(outputs.prediction, model.decode(model.encode(images)), atol=1e-4)
 
     def test_other_weights_are_another_session(self, name):
         model = make(name)

@@ -106,8 +106,8 @@ class TestEveryMethod:
         images, targets = dataset[:2]
         model = make(method, task).train()
         outputs = model(images, targets, ["layer1", "layer3"])
-        assert set(outputs["features"]) == {"layer1", "layer3"}
-        loss = registry.TASKS[TASKS[task]](dataset).loss(outputs["prediction"], targets)
+        assert set(outputs.features) == {"layer1", "layer3"}
+        loss = registry.TASKS[TASKS[task]](dataset).loss(outputs.prediction, targets)
         assert loss.isfinite()
         loss.backward()
         assert any(parameter.grad is not None for parameter in model.server.parameters())
