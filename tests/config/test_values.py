@@ -61,7 +61,7 @@ def all_fields() -> list[tuple[str, str, Any]]:
     groups["evaluation"] = EvaluationConfig
     found = [("end_to_end", *pair) for prefix, schema in groups.items() for pair in kinds(schema, prefix)]
     # Of what a stage chooses, which has options of its own.
-    chosen = [("optimizer.weight_decay", float), ("schedule.milestones", list[int]), ("losses.task.weight", float)]
+    chosen = [("optimizer.weight_decay", float), ("losses.task.weight", float)]
     found += [("end_to_end", f"stage1.{key}", kind) for key, kind in chosen]
     return found + [(name, *pair) for name in SHIPPED for pair in kinds(METHODS[name].config_class, "method")]
 
