@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from sc2bench.config import MethodConfig, RunConfig
-from sc2bench.core.errors import InputError, Sc2benchError
+from sc2bench.core.errors import ConfigError, InputError, Sc2benchError
 from sc2bench.core.registry import METHODS
 from sc2bench.core.state import load_state, unique_state
 from sc2bench.entropy import LatentDecoder
@@ -41,6 +41,8 @@ class SplitModel(nn.Module):
 
     config_class: ClassVar[type[MethodConfig]] = MethodConfig
     rate_knob: str | None = None
+    # What it was built from, where an experiment is known; see `sc2bench.runs.blueprint`.
+    origin: Any = None
 
     def __init__(self, device: DeviceHalf, server: ServerHalf, image_shape: ImageShape, shape: Sequence[int]):
         super().__init__()
@@ -62,6 +64,23 @@ class SplitModel(nn.Module):
             teacher: the method takes over what it wants of its modules.
             image_shape: (C, H, W) of the data set's images; (C, 0, 0) if they vary.
         """
+
+    @classmethod
+    def from_members(
+        cls, config: RunConfig, members: "Sequence[SplitModel]", teacher: Teacher, image_shape: ImageShape
+    ) -> "SplitModel":
+        """Builds a method that joins the models of other experiments.
+
+        Args:
+            config: the experiment.
+            members: the models of `config.members`, in order; modules of theirs become parts of this one.
+            teacher: as for `from_config`.
+            image_shape: as for `from_config`.
+
+        Raises:
+            ConfigError: the method joins none, or not these.
+        """
+        raise ConfigError(f"members: method '{config.method.name}' joins no experiments; choose multi_task")
 
     @classmethod
     def downloads(cls, config: RunConfig) -> list[str]:
@@ -303,9 +322,15 @@ def half_of(weights: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(start): tensor for name, tensor in weights.items() if name.startswith(start)}
 
 
-def build_model(config: RunConfig, teacher: Teacher, image_shape: ImageShape) -> SplitModel:
-    """Builds the split model that a configuration names."""
-    model: SplitModel = METHODS[config.method.name].from_config(config, teacher, image_shape)
+def build_model(
+    config: RunConfig, teacher: Teacher, image_shape: ImageShape, members: Sequence[SplitModel] = ()
+) -> SplitModel:
+    """Builds the split model that a configuration names, of the models of its members where it has some."""
+    method: type[SplitModel] = METHODS[config.method.name]
+    if members:
+        model = method.from_members(config, members, teacher, image_shape)
+    else:
+        model = method.from_config(config, teacher, image_shape)
     evaluation = config.evaluation
     model.checksum, model.numbered = evaluation.checksum, evaluation.numbered
     model.limits = Limits(evaluation.packet_pixels or Limits.packet_pixels, evaluation.batch_pixels)

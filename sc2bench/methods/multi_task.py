@@ -15,12 +15,11 @@ from sc2bench.config import MethodConfig, RunConfig
 from sc2bench.core.errors import ConfigError
 from sc2bench.core.registry import METHODS
 from sc2bench.core.state import load_state, unique_state
-from sc2bench.data import load_dataset
-from sc2bench.methods.base import Outputs, build_model, half_of
+from sc2bench.methods.base import Outputs, SplitModel, half_of
 from sc2bench.methods.halves import ImageShape, ServerHalf
 from sc2bench.methods.latent import LatentModel, LatentServer
 from sc2bench.methods.shapes import SymbolShapes
-from sc2bench.teachers import Images, Preprocess, Sizing, Teacher, load_teacher
+from sc2bench.teachers import Images, Preprocess, Sizing, Teacher
 from sc2bench.wire.packet import Packet
 
 
@@ -76,19 +75,23 @@ class MultiTask(LatentModel):
 
     @classmethod
     def from_config(cls, config: RunConfig, teacher: Teacher, image_shape: ImageShape) -> "MultiTask":
-        """Builds the members and joins them.
+        """Raises `ConfigError`: without members there is nothing to build."""
+        return cls.from_members(config, (), teacher, image_shape)
+
+    @classmethod
+    def from_members(
+        cls, config: RunConfig, members: Sequence[SplitModel], teacher: Teacher, image_shape: ImageShape
+    ) -> "MultiTask":
+        """Joins the members.
 
         Raises:
             ConfigError: fewer than two members, two of one task, or one that sends no latents.
-            DataError: a member's data set, which says how many classes its teacher has, is missing.
         """
         names = [member.task.name for member in config.members]
         if len(set(names)) < 2 or len(set(names)) < len(names):
             raise ConfigError(f"members: {names} are no tasks to share an encoder; list students of different tasks")
         models = {}
-        for member in config.members:
-            classes = len(load_dataset(member.task, member.evaluation.split).classes)
-            model = build_model(member, load_teacher(member.teacher, classes), image_shape)
+        for member, model in zip(config.members, members, strict=True):
             if not isinstance(model, LatentModel):
                 raise ConfigError(f"members: method '{member.method.name}' sends no latents; choose entropic_student")
             models[member.task.name] = model
