@@ -7,13 +7,19 @@ import typer
 from rich.table import Table
 
 from sc2bench.cli.application import app
-from sc2bench.cli.common import Plugins, interruptible, paths
+from sc2bench.cli.common import Plugins, examples, interruptible, paths
 from sc2bench.core.progress import plain_console
 
 _MOST_SAMPLES = 1000
 
 
-@app.command("export")
+@app.command(
+    "export",
+    epilog=examples(
+        "sc2bench export checkpoints/entropic_student-de0e957432fa exported",
+        "sc2bench export checkpoints/entropic_student-de0e957432fa exported --int8 --compare --csv compared.csv",
+    ),
+)
 def export(
     checkpoint: Annotated[Path, typer.Argument(help="the folder that a run left below checkpoints/", callback=paths)],
     out: Annotated[Path, typer.Argument(help="the folder to write", callback=paths)],

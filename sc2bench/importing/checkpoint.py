@@ -26,6 +26,7 @@ from sc2bench.runs.experiment import FINAL_WEIGHTS, HISTORY, TRAINED_IN, Experim
 from sc2bench.runs.identity import IMPORTED
 from sc2bench.runs.trained import save_trained
 from sc2bench.teachers import read_weights
+from sc2bench.wire.inputs import ImageSpec
 
 # End-to-end training has the models of Entropic Student.
 _PUBLISHED = (EntropicStudent, ChannelReduction, EntropyBottleneck)
@@ -145,8 +146,8 @@ def _blueprint(config: RunConfig) -> Blueprint:
     """Of images as large as the crop, where there is one, for it is cut from RGB images; else the data set knows."""
     crop = config.task.crop
     if crop and config.task.name == "image_classification":
-        return Blueprint((3, crop, crop))
-    return Blueprint(load_dataset(config.task, config.evaluation.split).image_shape)
+        return Blueprint(ImageSpec(3, (crop, crop)))
+    return Blueprint(load_dataset(config.task, config.evaluation.split).spec)
 
 
 def _close(first: Tensor, second: Tensor) -> bool:

@@ -20,6 +20,7 @@ from sc2bench.core.files import is_there, write_json
 from sc2bench.data import load_dataset
 from sc2bench.methods import SplitModel, build_model
 from sc2bench.teachers import Teacher, bare_teacher, load_teacher
+from sc2bench.wire.inputs import ImageSpec
 
 BLUEPRINT = "model.json"
 _FORMAT = 1
@@ -32,7 +33,7 @@ class Blueprint:
     """What a model is built from beside its configuration.
 
     Attributes:
-        image_shape: (C, H, W) of its images; (C, 0, 0) where they vary.
+        spec: of its inputs.
         classes: how many its data set has; `None`: those that the teacher is known for.
         labels: their names, in the order of their indices; `None` where nobody said them, as of published checkpoints.
         teacher: what its library needs to build the teacher again; see `Teacher.built_as`.
@@ -40,7 +41,7 @@ class Blueprint:
         members: the blueprints of the experiments that it joins.
     """
 
-    image_shape: tuple[int, int, int]
+    spec: ImageSpec
     classes: int | None = None
     labels: tuple[str, ...] | None = None
     teacher: Mapping[str, Any] = field(default_factory=dict)
@@ -52,7 +53,7 @@ class Blueprint:
         """Asks the data sets of an experiment and its members; raises `DataError`."""
         dataset = load_dataset(config.task, config.evaluation.split)
         members = tuple(map(cls.of_data, config.members))
-        return cls(dataset.image_shape, len(dataset.classes), dataset.classes, members=members)
+        return cls(dataset.spec, len(dataset.classes), dataset.classes, members=members)
 
     def after(self, teacher: Teacher) -> "Blueprint":
         """The same with what is known of the teacher."""
@@ -98,14 +99,14 @@ def build(config: RunConfig, blueprint: Blueprint, teacher: Teacher | None = Non
     blueprint = blueprint.after(teacher)
     set_seed(config.seed)
     members = [_build_member(member, of, bare) for member, of in zip(config.members, blueprint.members, strict=True)]
-    model = build_model(_weightless(config) if bare else config, teacher, blueprint.image_shape, members)
+    model = build_model(_weightless(config) if bare else config, teacher, blueprint.spec, members)
     model.origin = Origin(config, replace(blueprint, members=tuple(member.origin.blueprint for member in members)))
     return model
 
 
 def _build_member(config: RunConfig, blueprint: Blueprint, bare: bool) -> SplitModel:
     teacher = blueprint.bare_teacher(config) if bare else blueprint.load_teacher(config)
-    model = build_model(_weightless(config) if bare else config, teacher, blueprint.image_shape)
+    model = build_model(_weightless(config) if bare else config, teacher, blueprint.spec)
     model.origin = Origin(config, blueprint.after(teacher))
     return model
 
@@ -150,9 +151,9 @@ def read_blueprint(folder: Path, config: RunConfig) -> Blueprint | None:
 
 
 def _to_json(blueprint: Blueprint) -> dict[str, Any]:
-    channels, height, width = blueprint.image_shape
+    spec = blueprint.spec
     return {
-        "input": {"kind": "image", "channels": channels, "size": [height, width] if height else None},
+        "input": {"kind": "image", "channels": spec.channels, "size": None if spec.size is None else list(spec.size)},
         "classes": blueprint.classes,
         "labels": None if blueprint.labels is None else list(blueprint.labels),
         "teacher": dict(blueprint.teacher),
@@ -164,9 +165,9 @@ def _to_json(blueprint: Blueprint) -> dict[str, Any]:
 def _from_json(values: dict[str, Any]) -> Blueprint:
     if values["input"]["kind"] != "image":
         raise ValueError(f"its inputs are of the kind '{values['input']['kind']}', which is unknown here")
-    height, width = values["input"]["size"] or (0, 0)
+    size = values["input"]["size"]
     return Blueprint(
-        (int(values["input"]["channels"]), int(height), int(width)),
+        ImageSpec(int(values["input"]["channels"]), None if size is None else (int(size[0]), int(size[1]))),
         None if values["classes"] is None else int(values["classes"]),
         None if values["labels"] is None else tuple(map(str, values["labels"])),
         dict(values["teacher"]),

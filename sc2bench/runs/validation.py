@@ -8,7 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from sc2bench.config import RunConfig
@@ -118,6 +118,5 @@ def _cut_down(config: RunConfig, shared: Path, own: Path) -> RunConfig:
     config.source = None if config.source is None else _cut_down(config.source, shared, own)
     config.members = [_cut_down(member, shared, own) for member in config.members]
     for name, stage in config.stages.items():
-        once = replace(stage, epochs=1, milestones=[], samples=_TRAINING_SAMPLES, batch_size=_TRAINING_SAMPLES)
-        setattr(config, name, once)
+        setattr(config, name, stage.trial(_TRAINING_SAMPLES))
     return config

@@ -16,11 +16,12 @@ from sc2bench.core.registry import TEACHER_LIBRARIES, TEACHERS
 from sc2bench.core.state import load_state
 from sc2bench.teachers.base import Teacher
 from sc2bench.teachers.files import TRAINED_PREFIX, read_weights
+from sc2bench.teachers.published import PublishedWeights
 
 WEIGHTS = Path(__file__).parent.parent / "weights"
 # The digests of the packaged files, by name.
 DIGESTS = "digests.json"
-# How the names of a teacher's stages begin.
+# How the names of a teacher's layers begin.
 _CHAIN = "chain."
 
 
@@ -74,7 +75,17 @@ def teacher_downloads(config: TeacherConfig) -> list[str]:
     Raises:
         ConfigError: no such model or weights.
     """
-    return TEACHER_LIBRARIES[config.library].downloads(config) if config.library else []
+    if config.library:
+        return TEACHER_LIBRARIES[config.library].downloads(config)
+    published = published_weights(config)
+    return published.downloads() if published else []
+
+
+def published_weights(config: TeacherConfig) -> PublishedWeights | None:
+    """What another package brings of a teacher's weights; `None` where they come from elsewhere."""
+    if config.library or config.weights != "packaged":
+        return None
+    return getattr(TEACHERS[config.name], "published_weights", None)
 
 
 def _registered(config: TeacherConfig, classes: int | None) -> Teacher:
@@ -84,14 +95,17 @@ def _registered(config: TeacherConfig, classes: int | None) -> Teacher:
         raise ConfigError(
             f"teacher.name: '{config.name}' has {own} classes, but the data set has {classes}; choose another teacher"
         )
-    if config.weights == "packaged":
+    published = published_weights(config)
+    if published is not None:
+        load_state(teacher, *published.read(teacher))
+    elif config.weights == "packaged":
         load_state(teacher, *_packaged(config.name))
     elif config.weights != "random":
         load_state(teacher, _trained(Path(config.weights)), config.weights)
     elif config.backbone is not None:
         state, path = _packaged(config.backbone)
-        stages = {key.removeprefix(_CHAIN): value for key, value in state.items() if key.startswith(_CHAIN)}
-        load_state(teacher.chain, stages, path)
+        layers = {key.removeprefix(_CHAIN): value for key, value in state.items() if key.startswith(_CHAIN)}
+        load_state(teacher.chain, layers, path)
     return teacher
 
 

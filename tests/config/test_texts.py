@@ -103,8 +103,11 @@ def test_folders_of_files_may_have_any_name(tmp_path, monkeypatch, name):
     assert compose([f"method={name if unquoted(name) == name else quoted(name)}"], [str(folder)]).rate == 3
     assert load_suite(name, [str(folder)]).name == name
     assert str(Suite.load(str(folder / "suite" / f"{name}.yaml")).folder) == f"results/{name}"
-    load_plugins([str(plugin)])
-    assert name in METHODS
+    try:
+        load_plugins([str(plugin)])
+        assert name in METHODS
+    finally:
+        METHODS._entries.pop(name, None)
 
 
 @pytest.mark.slow

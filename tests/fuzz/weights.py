@@ -190,10 +190,10 @@ def _checkpoints(model: Model) -> dict[str, Kind]:
         progress = checkpoints.load(_EPOCHS)
         if not progress.epoch:
             return progress
-        state, optimizer_state = checkpoints.last(progress)
+        state, _, optimizer_state = checkpoints.last(progress)
         load_state(target, state, folder)
         resumed = torch.optim.AdamW(target.network.parameters(), 1e-3)
-        checkpoints.restore(resumed, optimizer_state)
+        checkpoints.restore(resumed, optimizer_state, torch.optim.AdamW)
         for parameter in target.network.parameters():
             parameter.grad = torch.ones_like(parameter)
         resumed.step()
@@ -232,7 +232,7 @@ def _exported(model: Model) -> dict[str, Kind]:
 
     def read(folder: Path) -> Any:
         device = runner.DeviceRunner(folder)
-        if device.image_shape != (3, 2, 2):
+        if device.spec.to_list() != [3, 2, 2]:
             return None
         return device.session, device.encode(images)
 

@@ -140,6 +140,21 @@ def test_the_page_has_a_point_for_all_seeds(labelled):
     assert three["record"]["quality"]["top1"] == pytest.approx(80)
 
 
+def test_the_page_joins_nothing_but_seeds():
+    first = seeded().drop(columns="curve").query("method == 'entropic_student' and seed == 0").iloc[:1]
+    common = {"data_fingerprint": "a" * 16, "surroundings": {}}
+    frame = pd.concat([first] * 4, ignore_index=True).assign(**{name: [value] * 4 for name, value in common.items()})
+    frame["top1"] = [80.0, 10.0, 70.0, 82.0]
+    frame["quality"] = [{"top1": value} for value in frame["top1"]]
+    # Measured on other data, with other weights, and again.
+    frame.at[1, "data_fingerprint"] = "b" * 16
+    frame.at[2, "surroundings"] = {"teacher.weights": "c" * 16}
+    points = explored(explorer_page(frame, "x", "top1"))
+    assert [(point["numbers"]["top1"], point["record"]["seed"]) for point in points] == [
+        (80, 0), (10, 0), (70, 0), (82, 0),
+    ]  # fmt: skip
+
+
 def test_joint_points_have_their_spread(tmp_path):
     frame = seeded().assign(map=40.0)
     frame["quality"] = [{"top1": value, "map": 40.0} for value in frame["top1"]]
