@@ -313,7 +313,7 @@ def build_model(config: RunConfig, teacher: Teacher, spec: InputSpec, members: S
         ConfigError: as the method does, or of experiments to build on that the method takes nothing of.
     """
     method: type[SplitModel] = METHODS[config.method.name]
-    if members:
+    if members or config.members:
         model = method.from_members(config, members, teacher, spec)
     else:
         model = method.from_config(config, teacher, spec)

@@ -19,6 +19,7 @@ from sc2bench.runs.blueprint import BLUEPRINT, Blueprint, build, write_blueprint
 from sc2bench.runs.experiment import Experiment
 from sc2bench.runs.run import run_experiments
 from sc2bench.runs.trained import load_trained, save_trained
+from sc2bench.wire.inputs import ImageSpec
 from tests.conftest import TINY_STUDENT
 from tests.teachers.test_teachers import put_in_hub_cache
 
@@ -97,7 +98,7 @@ def test_trained_student_loads_where_there_is_nothing_else(tiny, mini_root, tmp_
 def test_teachers_of_libraries_need_no_weights(teacher, tmp_path, nothing_else):
     overrides = ["task=ilsvrc2012", "method=entropic_student", "rate=1", "teacher.name=resnet18", *teacher]
     config = compose([*overrides, "method.bottleneck=fp_resnet", "method.latent_channels=4", "method.widths=[8,8]"])
-    model = build(config, Blueprint((3, 64, 64), 1000), bare=True)
+    model = build(config, Blueprint(ImageSpec(3, (64, 64)), 1000), bare=True)
     model.update_tables()
     save_trained(model, tmp_path)
     images = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8)
@@ -120,7 +121,7 @@ def test_model_of_the_hub_is_built_as_its_repository_said(tmp_path, monkeypatch,
     put_in_hub_cache(tmp_path / "hub", "someone/model", "config.json", json.dumps(described).encode())
     put_in_hub_cache(tmp_path / "hub", "someone/model", "model.safetensors", save(state))
     teacher = ["teacher.library=timm", "teacher.name=resnet18", "teacher.weights=hf-hub:someone/model"]
-    model = build(compose(["task=ilsvrc2012", "method=teacher", *teacher]), Blueprint((3, 96, 96), 7))
+    model = build(compose(["task=ilsvrc2012", "method=teacher", *teacher]), Blueprint(ImageSpec(3, (96, 96)), 7))
     save_trained(model, tmp_path / "saved")
     shutil.rmtree(tmp_path / "hub")
     again = load_trained(tmp_path / "saved")
@@ -133,7 +134,7 @@ class TestFolder:
     @pytest.fixture
     def folder(self, tmp_path: Path) -> Path:
         config = compose(["method=input_codec", "method.codec=webp", "rate=20", "teacher.weights=random"])
-        save_trained(build(config, Blueprint((1, 28, 28), 10)), tmp_path / "saved")
+        save_trained(build(config, Blueprint(ImageSpec(1, (28, 28)), 10)), tmp_path / "saved")
         return tmp_path / "saved"
 
     def test_every_tensor_must_be_there(self, folder):
@@ -148,7 +149,7 @@ class TestFolder:
     def test_a_teacher_that_normalizes_otherwise_is_refused(self, folder):
         blueprint = load_trained(folder).origin.blueprint
         preprocess = dict(blueprint.preprocess) | {"mean": [100.0]}
-        write_blueprint(folder, Blueprint((1, 28, 28), 10, preprocess=preprocess))
+        write_blueprint(folder, Blueprint(ImageSpec(1, (28, 28)), 10, preprocess=preprocess))
         with pytest.raises(CheckpointError, match="'fashion_resnet' of this version normalizes or scales images diff"):
             sc2bench.load(folder)
 
