@@ -38,6 +38,8 @@ class SplitModel(nn.Module):
 
     config_class: ClassVar[type[MethodConfig]] = MethodConfig
     rate_knob: str | None = None
+    # What it was built from, where an experiment is known; see `sc2bench.runs.blueprint`.
+    origin: Any = None
 
     def __init__(self, device: DeviceHalf, server: ServerHalf, spec: InputSpec, shape: Sequence[int]):
         super().__init__()
@@ -59,6 +61,26 @@ class SplitModel(nn.Module):
             teacher: the method takes over what it wants of its modules.
             spec: of the data set's inputs.
         """
+
+    @classmethod
+    def from_members(
+        cls, config: RunConfig, members: "Sequence[SplitModel]", teacher: Teacher, spec: InputSpec
+    ) -> "SplitModel":
+        """Builds a method that joins the models of other experiments.
+
+        Args:
+            config: the experiment.
+            members: the models of `config.members`, in order; modules of theirs become parts of this one.
+            teacher: as for `from_config`.
+            spec: as for `from_config`.
+
+        Raises:
+            ConfigError: the method joins none, or not these.
+        """
+        raise ConfigError(
+            f"members: method '{config.method.name}' joins no experiments; leave them out, choose method=multi_task, "
+            "or name the one whose device half is taken over as source"
+        )
 
     @classmethod
     def downloads(cls, config: RunConfig) -> list[str]:
@@ -284,19 +306,17 @@ def half_of(weights: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(start): tensor for name, tensor in weights.items() if name.startswith(start)}
 
 
-def build_model(config: RunConfig, teacher: Teacher, spec: InputSpec) -> SplitModel:
-    """Builds the split model that a configuration names.
+def build_model(config: RunConfig, teacher: Teacher, spec: InputSpec, members: Sequence[SplitModel] = ()) -> SplitModel:
+    """Builds the split model that a configuration names, of the models of its members where it has some.
 
     Raises:
         ConfigError: as the method does, or of experiments to build on that the method takes nothing of.
     """
     method: type[SplitModel] = METHODS[config.method.name]
-    if config.members and method.take_part is SplitModel.take_part:
-        raise ConfigError(
-            f"members: method '{config.method.name}' joins no experiments; leave them out, choose method=multi_task, "
-            "or name the one whose device half is taken over as source"
-        )
-    model: SplitModel = method.from_config(config, teacher, spec)
+    if members or config.members:
+        model = method.from_members(config, members, teacher, spec)
+    else:
+        model = method.from_config(config, teacher, spec)
     takes_device = config.source is not None and method.take_part is SplitModel.take_part
     if takes_device and next(model.device.parameters(), None) is None:
         raise ConfigError(

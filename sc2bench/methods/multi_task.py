@@ -15,12 +15,11 @@ from sc2bench.config import MethodConfig, RunConfig
 from sc2bench.core.errors import ConfigError
 from sc2bench.core.registry import METHODS
 from sc2bench.core.state import load_state, unique_state
-from sc2bench.data import load_dataset
-from sc2bench.methods.base import Outputs, build_model, half_of
+from sc2bench.methods.base import Outputs, SplitModel, half_of
 from sc2bench.methods.halves import ServerHalf
 from sc2bench.methods.latent import LatentModel, LatentServer
 from sc2bench.methods.shapes import SymbolShapes
-from sc2bench.teachers import Images, Preprocess, Sizing, Teacher, load_teacher
+from sc2bench.teachers import Images, Preprocess, Sizing, Teacher
 from sc2bench.wire.inputs import InputShape, InputSpec
 from sc2bench.wire.packet import Packet
 
@@ -77,11 +76,17 @@ class MultiTask(LatentModel):
 
     @classmethod
     def from_config(cls, config: RunConfig, teacher: Teacher, spec: InputSpec) -> "MultiTask":
-        """Builds the members and joins them.
+        """Raises `ConfigError`: without members there is nothing to build."""
+        return cls.from_members(config, (), teacher, spec)
+
+    @classmethod
+    def from_members(
+        cls, config: RunConfig, members: Sequence[SplitModel], teacher: Teacher, spec: InputSpec
+    ) -> "MultiTask":
+        """Joins the members.
 
         Raises:
             ConfigError: fewer than two members, two of one task, one that learns no latents, or a source beside them.
-            DataError: a member's data set, which says how many classes its teacher has, is missing.
         """
         if config.source is not None:
             raise ConfigError("source: 'multi_task' takes the device half of its members; name the source in each")
@@ -89,9 +94,7 @@ class MultiTask(LatentModel):
         if len(set(names)) < 2 or len(set(names)) < len(names):
             raise ConfigError(f"members: {names} are no tasks to share an encoder; list students of different tasks")
         models = {}
-        for member in config.members:
-            classes = len(load_dataset(member.task, member.evaluation.split).classes)
-            model = build_model(member, load_teacher(member.teacher, classes), spec)
+        for member, model in zip(config.members, members, strict=True):
             if not isinstance(model, LatentModel) or not member.stages:
                 raise ConfigError(
                     f"members: method '{member.method.name}' sends no latents that it learns; choose entropic_student"

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -39,9 +39,7 @@ def measure_group(experiments: list[Experiment], confirm: Callable[[Experiment],
     accelerator = accelerator_for(first.mixed_precision)
     set_seed(first.seed)
     # One teacher serves all experiments of a sweep: nothing changes it, and many copies of a large one would not fit.
-    teacher = processes.together(experiments[0].teacher)
-    for experiment in experiments:
-        processes.from_main(experiment.ensure_unchanged)
+    teacher = cache(experiments[0].teacher)
     models = [ready_model(experiment, teacher, accelerator, work) for experiment in experiments]
     rates = [f"{experiment.config.rate:g}" for experiment in experiments if experiment.config.rate is not None]
     work.describe(f"{first.method.name} {', '.join(rates[:3])}{', ...' if len(rates) > 3 else ''}: measure")

@@ -1,6 +1,7 @@
 """Making the models of experiments ready to be measured: what has no weights yet is trained."""
 
 import shutil
+from collections.abc import Callable
 
 from accelerate import Accelerator
 
@@ -10,35 +11,42 @@ from sc2bench.core.errors import OutputError
 from sc2bench.core.files import write_json
 from sc2bench.core.progress import Work
 from sc2bench.core.registry import TASKS
-from sc2bench.core.state import load_tensors, save_tensors, unique_state
+from sc2bench.core.state import load_tensors
 from sc2bench.data import checked_fingerprint
 from sc2bench.methods import SplitModel
 from sc2bench.runs.conditions import here
-from sc2bench.runs.experiment import FINAL_CONFIG, FINAL_WEIGHTS, HISTORY, TRAINED_IN, Experiment, has_weights
+from sc2bench.runs.experiment import FINAL_WEIGHTS, HISTORY, TRAINED_IN, Experiment, has_weights
 from sc2bench.runs.identity import IMPORTED, surroundings_of_weights
-from sc2bench.runs.trained import build_untrained, load_final
+from sc2bench.runs.trained import build_bare, build_untrained, load_final, save_trained
 from sc2bench.teachers import Teacher
 from sc2bench.training import train
 from sc2bench.training.checkpoint import PROGRESS
 
 
-def ready_model(experiment: Experiment, teacher: Teacher, accelerator: Accelerator, work: Work) -> SplitModel:
-    """The experiment's model with its final weights: loaded if they exist, else trained."""
+def ready_model(
+    experiment: Experiment, teacher: Callable[[], Teacher], accelerator: Accelerator, work: Work
+) -> SplitModel:
+    """The experiment's model with its final weights: loaded if they exist, else trained.
+
+    Args:
+        experiment: is trained in its folder.
+        teacher: loads the reference model, for a model that has no weights of its own yet.
+        accelerator: of this precision.
+        work: progress.
+    """
     config = experiment.config
-    model = processes.together(lambda: build_untrained(experiment, teacher))
-    final = experiment.checkpoint_folder / FINAL_WEIGHTS
-    trained = processes.from_main(lambda: experiment.trained)
-    if not trained:
-        _take_parts(model, experiment, accelerator, work)
-    if not config.stages:
-        return model
-    if trained:
-        processes.from_main(lambda: load_final(model, final))
+    if processes.from_main(lambda: experiment.trained) and config.stages:
+        model = processes.together(lambda: build_bare(experiment))
+        processes.from_main(lambda: load_final(model, experiment.checkpoint_folder / FINAL_WEIGHTS))
         processes.share_state(model)
         processes.from_main(experiment.ensure_unchanged)
         return model
-    work.describe(f"{config.method.name}{'' if config.rate is None else f' {config.rate:g}'}: train")
-    _train(model, experiment, accelerator, work)
+    model = processes.together(lambda: build_untrained(experiment, teacher()))
+    processes.from_main(experiment.ensure_unchanged)
+    _take_parts(model, experiment, accelerator, work)
+    if config.stages:
+        work.describe(f"{config.method.name}{'' if config.rate is None else f' {config.rate:g}'}: train")
+        _train(model, experiment, accelerator, work)
     return model
 
 
@@ -59,11 +67,10 @@ def _train(model: SplitModel, experiment: Experiment, accelerator: Accelerator, 
     found = here(config)
 
     def write() -> None:
-        write_json(folder / FINAL_CONFIG, config.resolved())
         write_json(folder / HISTORY, history)
         conditions = read_object(folder / PROGRESS).get("conditions", [])
         write_json(folder / TRAINED_IN, found | {"conditions": conditions, "surroundings": surroundings})
-        save_tensors(unique_state(model), folder / FINAL_WEIGHTS)
+        save_trained(model, folder)
 
     processes.from_main(write)
 
@@ -73,7 +80,7 @@ def _take_parts(model: SplitModel, experiment: Experiment, accelerator: Accelera
     for number, part in enumerate(experiment.parts):
         final = part.checkpoint_folder / FINAL_WEIGHTS
         if not processes.from_main(lambda part=part: part.trained):  # type: ignore[misc]
-            ready_model(part, processes.together(part.teacher), accelerator, work)
+            ready_model(part, part.teacher, accelerator, work)
         weights = processes.from_main(lambda final=final: load_tensors(final))  # type: ignore[misc]
         model.take_part(number, weights, final)
 

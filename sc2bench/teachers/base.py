@@ -97,6 +97,8 @@ class Teacher(nn.Module):
         self.input_size = input_size
         self.resize = resize
         self.interpolation = interpolation
+        # What its library needs to build it again beside the configuration, JSON-ready; see `Library.bare`.
+        self.built_as: dict[str, Any] = {}
 
     @property
     def classes(self) -> int | None:

@@ -1,7 +1,10 @@
 """Teachers from their configuration."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -40,6 +43,29 @@ def load_teacher(config: TeacherConfig, classes: int | None = None) -> Teacher:
         teacher = TEACHER_LIBRARIES[config.library].load(config, classes)
     else:
         teacher = _registered(config, classes)
+    return teacher.to(memory_format=torch.channels_last)
+
+
+def bare_teacher(
+    config: TeacherConfig, classes: int | None = None, built_as: Mapping[str, Any] = MappingProxyType({})
+) -> Teacher:
+    """Builds the teacher of `load_teacher` with random weights, for a model whose own weights come next.
+
+    No file of weights is read, and nothing is downloaded.
+
+    Args:
+        config: `weights` still decides the architecture, as some of a library's weights have one of their own.
+        classes: of the data set; `None`: those that the model is known for.
+        built_as: that of the teacher that `load_teacher` gave, see `Teacher`; a model of the hub needs it, and is
+            loaded without.
+
+    Raises:
+        ConfigError: no such model or weights.
+    """
+    if config.library:
+        teacher: Teacher = TEACHER_LIBRARIES[config.library].bare(config, classes, built_as)
+    else:
+        teacher = TEACHERS[config.name]()
     return teacher.to(memory_format=torch.channels_last)
 
 

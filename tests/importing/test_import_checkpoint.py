@@ -169,7 +169,7 @@ def published_tables(stored: dict[str, Tensor]) -> bytes:
 def test_run_only_measures_what_was_imported(overrides, tmp_path, capsys):
     folder = import_checkpoint(published_file(tmp_path, "fp"), compose(overrides))
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    assert set(before) == {"model.safetensors", "config.json", "imported.json"}
+    assert set(before) == {"model.safetensors", "config.json", "model.json", "imported.json"}
     assert json.loads(before["imported.json"])["file"] == "fp.pt"
     with pytest.raises(SystemExit) as stop:
         app(["run", "--quiet", *overrides])
