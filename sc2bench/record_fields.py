@@ -14,7 +14,7 @@ EXPORT_SPANS = {
     "int8": {"device_int8": "device", "device_int8_network": "device_network"},
 }
 # Metrics that are percentages; those of plugins may be any number.
-PERCENTAGES = ("top1", "top5", "map", "map50", "map75", "miou", "pixel_accuracy")
+PERCENTAGES = ("top1", "top5", "top1_subset", "map", "map50", "map75", "miou", "pixel_accuracy")
 # What readers add to a record's fields; no metric may take these names, nor those of fields.
 ADDED = ("curve", "path")
 # Likewise of what joins the seeds of a point: whole names, and the ends of names of spreads and intervals.
@@ -130,6 +130,8 @@ LATER: dict[str, Kind] = {
     "latency_repeats": COUNT.or_null,
     "latency_threads": SOME.or_null,
     **EXPORTED,
+    # Of the side information what no prior has coded: the sizes of images, and the checks of hyperpriors.
+    "uncoded_bytes_mean": AMOUNT.or_null,
     # For metrics that have one, the ends of the confidence interval of 95 %, in the metric's unit.
     "quality_interval": GROUP.or_null,
     # Of the split that was measured; see `ImageSet.fingerprint`.

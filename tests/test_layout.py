@@ -57,6 +57,11 @@ def test_report_reads_records_only():
         assert imported(path) <= {"core", "record_fields", "records", "report"}
 
 
+def test_image_codecs_and_bottlenecks_know_nothing_of_each_other():
+    for room, other in (("codecs", "bottlenecks"), ("bottlenecks", "codecs")):
+        assert not any(other in imported(path) for path in (PACKAGE / room).rglob("*.py"))
+
+
 def test_wire_needs_no_pytorch():
     """What a device would install: every module of it is imported in a process of its own."""
     modules = [

@@ -1,4 +1,4 @@
-"""Encoders and decoders that replace the first stages of a teacher."""
+"""Encoders and decoders that replace the first layers of a teacher."""
 
 from sc2bench.bottlenecks.base import Bottleneck, take_widths
 

@@ -68,7 +68,7 @@ def fp_small(input_channels: int, target_channels: int, latent_channels: int, wi
 
 @BOTTLENECKS.register("fp_scene")
 def fp_scene(input_channels: int, target_channels: int, latent_channels: int, widths: Sequence[int]) -> Bottleneck:
-    """As `fp_small` for images of some 128x128 and a teacher's stage of a quarter of their size: one doubling up."""
+    """As `fp_small` for images of some 128x128 and a teacher's layer of a quarter of their size: one doubling up."""
     return _three_halvings(input_channels, latent_channels, take_widths(widths, (24, 48, 64)), target_channels)
 
 

@@ -1,5 +1,6 @@
 """The chain itself, cutting it, and the families of models that can be seen as one."""
 
+import sys
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable
 from importlib import import_module
@@ -15,29 +16,41 @@ _LIBRARIES = {"torchvision": "sc2bench.chain.torchvision_models", "timm": "sc2be
 
 
 class Chain(nn.Sequential):
-    """Named stages, each a module of one tensor; their composition is the model.
+    """Named layers, each a module of one tensor; their composition is the model.
 
-    Where a stage is a child of the model it keeps its name, so that its weights keep their keys.
+    Where a layer is a child of the model it keeps its name, so that its weights keep their keys.
     """
 
-    def __init__(self, stages: "OrderedDict[str, nn.Module]"):
-        super().__init__(stages)
+    # What computes in the chain's place for a while; see `lean`.
+    substitute: "Callable[[Tensor, Collection[str]], tuple[Tensor, dict[str, Tensor]]] | None" = None
+
+    def __init__(self, layers: "OrderedDict[str, nn.Module]"):
+        super().__init__(layers)
 
     def names(self) -> list[str]:
-        """The stages' names, in order."""
+        """The layers' names, in order."""
         return [name for name, _ in self.named_children()]
 
     def outputs(self, inputs: Tensor, wanted: Collection[str] = ()) -> tuple[Tensor, dict[str, Tensor]]:
-        """Runs the chain; returns its result and the outputs of the wanted stages by name."""
-        kept: dict[str, Tensor] = {}
-        for name, stage in self.named_children():
-            if _overwrites(stage):
-                # Such a stage would change what the ones before it are remembered by.
-                kept = {known: output.clone() if _share(output, inputs) else output for known, output in kept.items()}
-            inputs = stage(inputs)
-            if name in wanted:
-                kept[name] = inputs
-        return inputs, kept
+        """Runs the chain; returns its result and the outputs of the wanted layers by name."""
+        if self.substitute is not None:
+            return self.substitute(inputs, wanted)
+        return run_layers(self.named_children(), inputs, wanted)
+
+
+def run_layers(
+    layers: Iterable[tuple[str, nn.Module]], inputs: Tensor, wanted: Collection[str]
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Runs layers one after the other; returns the last output and the wanted ones by name."""
+    kept: dict[str, Tensor] = {}
+    for name, layer in layers:
+        if _overwrites(layer):
+            # Such a layer would change what the ones before it are remembered by.
+            kept = {known: output.clone() if _share(output, inputs) else output for known, output in kept.items()}
+        inputs = layer(inputs)
+        if name in wanted:
+            kept[name] = inputs
+    return inputs, kept
 
 
 def as_chain(model: nn.Module) -> Chain:
@@ -63,41 +76,63 @@ def as_chain(model: nn.Module) -> Chain:
     raise ConfigError(f"no chain is known for {type(model).__name__} (known: {known}); add one with register_chain")
 
 
+def chain_modules() -> set[str]:
+    """The names of the modules that families with a chain are of, and of those whose functions list their layers."""
+    return {module.__module__ for pair in _CONVERTERS.items() for module in pair}
+
+
+def _is_of_loaded(converter: Converter) -> bool:
+    """Whether a function's module is loaded; one whose import failed is tried again."""
+    module = sys.modules.get(converter.__module__)
+    return module is not None and vars(module) is getattr(converter, "__globals__", vars(module))
+
+
 def cut(chain: Chain, after: str) -> tuple[Chain, Chain]:
-    """Cuts a chain into (head, tail) behind the stage `after`; both share the chain's modules.
+    """Cuts a chain into (front, tail) behind the layer `after`; both share the chain's modules.
 
     Raises:
-        ConfigError: the chain has no such stage.
+        ConfigError: the chain has no such layer.
     """
     names = chain.names()
     if after not in names:
-        raise ConfigError(f"the chain has no stage '{after}'; {nearest(after, names)}")
-    stages = list(chain.named_children())
+        raise ConfigError(f"the chain has no layer '{after}'; {nearest(after, names)}")
+    layers = list(chain.named_children())
     place = names.index(after) + 1
-    return Chain(OrderedDict(stages[:place])), Chain(OrderedDict(stages[place:]))
+    return Chain(OrderedDict(layers[:place])), Chain(OrderedDict(layers[place:]))
 
 
 def register_chain(family: type[nn.Module]) -> Callable[[Converter], Converter]:
-    """Returns a decorator for a function that lists the stages of a model of `family`.
+    """Returns a decorator for a function that lists the layers of a model of `family`.
 
     Subclasses of the family are converted too, unless they have a forward of their own.
+
+    Raises:
+        ConfigError: the family has a chain.
     """
+    library = _LIBRARIES.get(family.__module__.partition(".")[0])
+    # What is imported later must find no family taken.
+    if library is not None:
+        import_module(library)
 
     def decorate(converter: Converter) -> Converter:
+        if family in _CONVERTERS and _is_of_loaded(_CONVERTERS[family]):
+            raise ConfigError(
+                f"the chain of {family.__name__} is registered twice; register that of a subclass of your own"
+            )
         _CONVERTERS[family] = converter
         return converter
 
     return decorate
 
 
-def named_stages(*stages: tuple[str, nn.Module]) -> "OrderedDict[str, nn.Module]":
-    """The stages by name, without those that do nothing."""
-    return OrderedDict((name, stage) for name, stage in stages if not isinstance(stage, nn.Identity))
+def named_layers(*layers: tuple[str, nn.Module]) -> "OrderedDict[str, nn.Module]":
+    """The layers by name, without those that do nothing."""
+    return OrderedDict((name, layer) for name, layer in layers if not isinstance(layer, nn.Identity))
 
 
-def numbered(name: str, stages: Iterable[nn.Module], start: int = 1) -> list[tuple[str, nn.Module]]:
-    """Stages of one kind with their names: `name` and a running number."""
-    return [(f"{name}{number}", stage) for number, stage in enumerate(stages, start)]
+def numbered(name: str, layers: Iterable[nn.Module], start: int = 1) -> list[tuple[str, nn.Module]]:
+    """Layers of one kind with their names: `name` and a running number."""
+    return [(f"{name}{number}", layer) for number, layer in enumerate(layers, start)]
 
 
 def _refuse_changed(subclasses: Iterable[type], family: type[nn.Module]) -> None:
@@ -120,11 +155,11 @@ def _in_mode_of(model: nn.Module, chain: Chain) -> Chain:
     return chain
 
 
-def _overwrites(stage: nn.Module) -> bool:
-    """Whether a stage works in place on its input."""
-    while isinstance(stage, nn.Sequential) and len(stage):
-        stage = stage[0]
-    return bool(getattr(stage, "inplace", False))
+def _overwrites(layer: nn.Module) -> bool:
+    """Whether a layer works in place on its input."""
+    while isinstance(layer, nn.Sequential) and len(layer):
+        layer = layer[0]
+    return bool(getattr(layer, "inplace", False))
 
 
 def _share(first: Tensor, second: Tensor) -> bool:

@@ -1,6 +1,6 @@
-"""The stages of timm's families of classifiers.
+"""The layers of timm's families of classifiers.
 
-| family | stages |
+| family | layers |
 |---|---|
 | ResNet, also ResNeSt | conv1, bn1, act1, maxpool, layer1 ... layer4, avgpool, flatten, fc |
 | ResNetV2 | stem, stage1 ... stage4, norm, head |
@@ -13,7 +13,7 @@
 | VisionTransformer | patch_embed, tokens, norm_pre, blocks0 ... blocksN, norm, pool, fc_norm, head |
 | ... on a ResNetV2 | stem, stage1 ... stageN, patch_embed, then as above |
 
-Stages that a model of the family does not have are left out.
+Layers that a model of the family does not have are left out.
 """
 
 from collections import OrderedDict
@@ -32,18 +32,18 @@ from timm.models.swin_transformer_v2 import SwinTransformerV2
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-from sc2bench.chain.base import named_stages, numbered, register_chain
+from sc2bench.chain.base import named_layers, numbered, register_chain
 from sc2bench.chain.parts import FlattenPatches, Tokens
 from sc2bench.core.errors import ConfigError
 
-Stages = OrderedDict[str, nn.Module]
+Layers = OrderedDict[str, nn.Module]
 
 
 @register_chain(ResNet)
-def resnet(model: Any) -> Stages:
+def resnet(model: Any) -> Layers:
     """He et al. 2016 with its descendants, among them ResNeSt (Zhang et al. 2022)."""
-    return named_stages(
-        *((name, stage) for name, stage in model.named_children() if name not in ("global_pool", "fc")),
+    return named_layers(
+        *((name, layer) for name, layer in model.named_children() if name not in ("global_pool", "fc")),
         *_pool(model.global_pool),
         ("dropout", _dropout(model.drop_rate)),
         ("fc", model.fc),
@@ -51,21 +51,21 @@ def resnet(model: Any) -> Stages:
 
 
 @register_chain(ResNetV2)
-def resnetv2(model: Any) -> Stages:
+def resnetv2(model: Any) -> Layers:
     """He et al. 2016 (identity mappings), Kolesnikov et al. 2020."""
-    return named_stages(*_resnetv2_features(model), ("norm", model.norm), ("head", model.head))
+    return named_layers(*_resnetv2_features(model), ("norm", model.norm), ("head", model.head))
 
 
 @register_chain(RegNet)
-def regnet(model: Any) -> Stages:
-    """Radosavovic et al. 2020; the model's children are its stages."""
-    return named_stages(*model.named_children())
+def regnet(model: Any) -> Layers:
+    """Radosavovic et al. 2020; the model's children are its layers."""
+    return named_layers(*model.named_children())
 
 
 @register_chain(ByobNet)
-def byobnet(model: Any) -> Stages:
+def byobnet(model: Any) -> Layers:
     """Networks of configured blocks: RegNetZ, RepVGG, GENet and others."""
-    return named_stages(
+    return named_layers(
         ("stem", model.stem),
         *numbered("stage", model.stages),
         ("final_conv", model.final_conv),
@@ -74,9 +74,9 @@ def byobnet(model: Any) -> Stages:
 
 
 @register_chain(EfficientNet)
-def efficientnet(model: Any) -> Stages:
+def efficientnet(model: Any) -> Layers:
     """Tan and Le 2019 and 2021, and other networks of the same builder."""
-    return named_stages(
+    return named_layers(
         ("conv_stem", model.conv_stem),
         ("bn1", model.bn1),
         *numbered("stage", model.blocks),
@@ -89,9 +89,9 @@ def efficientnet(model: Any) -> Stages:
 
 
 @register_chain(MobileNetV3)
-def mobilenetv3(model: Any) -> Stages:
+def mobilenetv3(model: Any) -> Layers:
     """Howard et al. 2019, and other networks that pool before their last convolution."""
-    return named_stages(
+    return named_layers(
         ("conv_stem", model.conv_stem),
         ("bn1", model.bn1),
         *numbered("stage", model.blocks),
@@ -106,9 +106,9 @@ def mobilenetv3(model: Any) -> Stages:
 
 
 @register_chain(ConvNeXt)
-def convnext(model: Any) -> Stages:
-    """Liu et al. 2022; a stage begins with its downsampling."""
-    return named_stages(
+def convnext(model: Any) -> Layers:
+    """Liu et al. 2022; a layer begins with its downsampling."""
+    return named_layers(
         ("stem", model.stem),
         *numbered("stage", model.stages),
         ("norm_pre", model.norm_pre),
@@ -118,9 +118,9 @@ def convnext(model: Any) -> Stages:
 
 @register_chain(SwinTransformer)
 @register_chain(SwinTransformerV2)
-def swin(model: Any) -> Stages:
-    """Liu et al. 2021 and 2022; a stage begins with its downsampling, its output is channels last, (N, h, w, C)."""
-    return named_stages(
+def swin(model: Any) -> Layers:
+    """Liu et al. 2021 and 2022; a layer begins with its downsampling, its output is channels last, (N, h, w, C)."""
+    return named_layers(
         ("patch_embed", model.patch_embed),
         *numbered("stage", model.layers),
         ("norm", model.norm),
@@ -129,7 +129,7 @@ def swin(model: Any) -> Stages:
 
 
 @register_chain(VisionTransformer)
-def vision_transformer(model: Any) -> Stages:
+def vision_transformer(model: Any) -> Layers:
     """Dosovitskiy et al. 2021, Steiner et al. 2022; the blocks' outputs are tokens, (N, prefix + patches, D)."""
     if model.dynamic_img_size:
         raise ConfigError(
@@ -143,7 +143,7 @@ def vision_transformer(model: Any) -> Stages:
         model.pos_drop,
         embed_prefix=not model.no_embed_class,
     )
-    return named_stages(
+    return named_layers(
         *_patch_embedding(model.patch_embed),
         ("tokens", tokens),
         ("patch_drop", model.patch_drop),
@@ -184,7 +184,7 @@ class TokenPool(nn.Module):
 
 
 def _patch_embedding(embed: Any) -> list[tuple[str, nn.Module]]:
-    """The patch embedding; on a convolutional backbone, the backbone's own stages and the projection behind them."""
+    """The patch embedding; on a convolutional backbone, the backbone's own layers and the projection behind them."""
     if type(embed) is not HybridEmbed or not embed.flatten or embed.dynamic_img_pad:
         return [("patch_embed", embed)]
     projection = nn.Sequential(OrderedDict(proj=embed.proj, flatten=FlattenPatches()))

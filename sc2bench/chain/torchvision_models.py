@@ -1,6 +1,6 @@
-"""The stages of torchvision's families of classifiers.
+"""The layers of torchvision's families of classifiers.
 
-| family | stages |
+| family | layers |
 |---|---|
 | ResNet, ResNeXt, Wide ResNet | conv1, bn1, relu, maxpool, layer1 ... layer4, avgpool, flatten, fc |
 | DenseNet | conv0, norm0, relu0, pool0, denseblock1, transition1, ... norm5, relu5, avgpool, flatten, classifier |
@@ -30,28 +30,28 @@ from torchvision.models import (
 )
 from torchvision.models._utils import IntermediateLayerGetter
 
-from sc2bench.chain.base import named_stages, numbered, register_chain
+from sc2bench.chain.base import named_layers, numbered, register_chain
 from sc2bench.chain.parts import FirstToken, FlattenPatches, ImageNetToHalves, Tokens
 
-Stages = OrderedDict[str, nn.Module]
+Layers = OrderedDict[str, nn.Module]
 
 
 @register_chain(ResNet)
-def resnet(model: Any) -> Stages:
+def resnet(model: Any) -> Layers:
     """He et al. 2016; also ResNeXt (Xie et al. 2017) and Wide ResNet (Zagoruyko and Komodakis 2016)."""
     return _flatten_before_last(model.named_children())
 
 
 @register_chain(IntermediateLayerGetter)
-def backbone(model: Any) -> Stages:
-    """The stages of a classifier without what makes its prediction."""
-    return named_stages(*model.named_children())
+def backbone(model: Any) -> Layers:
+    """The layers of a classifier without what makes its prediction."""
+    return named_layers(*model.named_children())
 
 
 @register_chain(DenseNet)
-def densenet(model: Any) -> Stages:
+def densenet(model: Any) -> Layers:
     """Huang et al. 2017."""
-    return named_stages(
+    return named_layers(
         *model.features.named_children(),
         ("relu5", nn.ReLU(inplace=True)),
         ("avgpool", nn.AdaptiveAvgPool2d((1, 1))),
@@ -61,19 +61,19 @@ def densenet(model: Any) -> Stages:
 
 
 @register_chain(Inception3)
-def inception(model: Any) -> Stages:
+def inception(model: Any) -> Layers:
     """Szegedy et al. 2016, without the auxiliary head, which works in training only."""
-    stages = _flatten_before_last((name, stage) for name, stage in model.named_children() if name != "AuxLogits")
+    layers = _flatten_before_last((name, layer) for name, layer in model.named_children() if name != "AuxLogits")
     if model.transform_input:
-        stages["transform_input"] = ImageNetToHalves()
-        stages.move_to_end("transform_input", last=False)
-    return stages
+        layers["transform_input"] = ImageNetToHalves()
+        layers.move_to_end("transform_input", last=False)
+    return layers
 
 
 @register_chain(RegNet)
-def regnet(model: Any) -> Stages:
+def regnet(model: Any) -> Layers:
     """Radosavovic et al. 2020."""
-    return named_stages(
+    return named_layers(
         ("stem", model.stem),
         *model.trunk_output.named_children(),
         ("avgpool", model.avgpool),
@@ -83,12 +83,12 @@ def regnet(model: Any) -> Stages:
 
 
 @register_chain(ConvNeXt)
-def convnext(model: Any) -> Stages:
+def convnext(model: Any) -> Layers:
     """Liu et al. 2022."""
     norm, flatten, classifier = model.classifier
-    return named_stages(
+    return named_layers(
         ("stem", model.features[0]),
-        *_stages_and_downsamplings(model.features[1:]),
+        *_layers_and_downsamplings(model.features[1:]),
         ("avgpool", model.avgpool),
         ("norm", norm),
         ("flatten", flatten),
@@ -98,9 +98,9 @@ def convnext(model: Any) -> Stages:
 
 @register_chain(EfficientNet)
 @register_chain(MobileNetV3)
-def efficientnet(model: Any) -> Stages:
-    """Tan and Le 2019 and 2021: a stage has all blocks of one width; Howard et al. 2019: each block is a stage."""
-    return named_stages(
+def efficientnet(model: Any) -> Layers:
+    """Tan and Le 2019 and 2021: a layer has all blocks of one width; Howard et al. 2019: each block is a layer."""
+    return named_layers(
         ("stem", model.features[0]),
         *numbered("stage", model.features[1:-1]),
         ("conv_last", model.features[-1]),
@@ -111,11 +111,11 @@ def efficientnet(model: Any) -> Stages:
 
 
 @register_chain(SwinTransformer)
-def swin(model: Any) -> Stages:
-    """Liu et al. 2021 and 2022; the stages' outputs are channels last, (N, h, w, C)."""
-    return named_stages(
+def swin(model: Any) -> Layers:
+    """Liu et al. 2021 and 2022; the layers' outputs are channels last, (N, h, w, C)."""
+    return named_layers(
         ("patch_embed", model.features[0]),
-        *_stages_and_downsamplings(model.features[1:]),
+        *_layers_and_downsamplings(model.features[1:]),
         ("norm", model.norm),
         ("permute", model.permute),
         ("avgpool", model.avgpool),
@@ -125,12 +125,12 @@ def swin(model: Any) -> Stages:
 
 
 @register_chain(VisionTransformer)
-def vision_transformer(model: Any) -> Stages:
+def vision_transformer(model: Any) -> Layers:
     """Dosovitskiy et al. 2021; the blocks' outputs are tokens, (N, 1 + patches, D)."""
     encoder = model.encoder
     patches = nn.Sequential(OrderedDict(proj=model.conv_proj, flatten=FlattenPatches()))
     tokens = Tokens({"class_token": model.class_token}, encoder.pos_embedding, encoder.dropout, embed_prefix=True)
-    return named_stages(
+    return named_layers(
         ("patch_embed", patches),
         ("tokens", tokens),
         *numbered("blocks", encoder.layers, start=0),
@@ -140,13 +140,13 @@ def vision_transformer(model: Any) -> Stages:
     )
 
 
-def _flatten_before_last(children: Any) -> Stages:
+def _flatten_before_last(children: Any) -> Layers:
     """The children with what torchvision does between the last two in forward(), without a module of its own."""
-    *stages, last = children
-    return named_stages(*stages, ("flatten", nn.Flatten(1)), last)
+    *layers, last = children
+    return named_layers(*layers, ("flatten", nn.Flatten(1)), last)
 
 
-def _stages_and_downsamplings(features: nn.Sequential) -> list[tuple[str, nn.Module]]:
-    """Stages of blocks, with one downsampling between each two of them."""
+def _layers_and_downsamplings(features: nn.Sequential) -> list[tuple[str, nn.Module]]:
+    """Layers of blocks, with one downsampling between each two of them."""
     kinds = ("stage", "downsample")
-    return [(f"{kinds[place % 2]}{place // 2 + 1}", stage) for place, stage in enumerate(features)]
+    return [(f"{kinds[place % 2]}{place // 2 + 1}", layer) for place, layer in enumerate(features)]

@@ -121,7 +121,7 @@ def run(command: Sequence[str], folder: Path, *, seconds: float) -> bytes:
 
 
 def _finish(command: Sequence[str], folder: Path, seconds: float) -> subprocess.CompletedProcess[bytes]:
-    # A session of its own lets its children be killed with it.
+    # A process group of its own lets its children be killed with it.
     with subprocess.Popen(
         [*_dying_with_us(), *command],
         cwd=folder,

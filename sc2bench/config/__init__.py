@@ -1,6 +1,7 @@
 """Configurations: schemas, checks, and composing them from YAML and the command line."""
 
-from sc2bench.config.compose import compose, config_dir, config_files, from_resolved, load_suite
+from sc2bench.config.compose import compose, compose_whole, from_resolved, written
+from sc2bench.config.files import config_dir, config_files
 from sc2bench.config.options import FeatureLossConfig, LossConfig, OptimizerConfig, ScheduleConfig, option
 from sc2bench.config.schemas import (
     CurveConfig,
@@ -12,6 +13,7 @@ from sc2bench.config.schemas import (
     TeacherConfig,
 )
 from sc2bench.config.stages import StageConfig
+from sc2bench.config.suites import load_suite
 
 __all__ = [
     "CurveConfig",
@@ -27,9 +29,11 @@ __all__ = [
     "TaskConfig",
     "TeacherConfig",
     "compose",
+    "compose_whole",
     "config_dir",
     "config_files",
     "from_resolved",
     "load_suite",
     "option",
+    "written",
 ]

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
+from sc2bench.config.meanings import meanings
 from sc2bench.config.options import check_options
-from sc2bench.config.schemas import RunConfig, TeacherConfig
+from sc2bench.config.schemas import MethodConfig, RunConfig, TeacherConfig
 from sc2bench.config.stages import StageConfig
 from sc2bench.core.errors import ConfigError, nearest
 from sc2bench.core.registry import AUGMENTATIONS, DATASETS, METHODS, TASKS, TEACHER_LIBRARIES, TEACHERS
@@ -32,8 +33,15 @@ def check(config: RunConfig) -> None:
         raise ConfigError(
             f"task.validation_fraction: {config.task.validation_fraction} must lie between 0 and 1, such as 0.1"
         )
+    _at_least("task.training_crop", config.task.training_crop, 1)
+    taken: frozenset[str] = getattr(DATASETS[config.task.dataset], "takes", frozenset())
+    for field in ("classes", "training_crop", "keep_decoded"):
+        value = getattr(config.task, field)
+        if value not in (None, False) and field not in taken:
+            raise ConfigError(f"task.{field}: data set '{config.task.dataset}' has no such choice; leave it out")
     _one_of("task.interpolation", config.task.interpolation, INTERPOLATIONS)
     _check_teacher(config.teacher)
+    _check_choices("method", config.method)
     _one_of("mixed_precision", config.mixed_precision, PRECISIONS)
     _one_of("evaluation.split", config.evaluation.split, ("train", "validation", "test"))
     _one_of("evaluation.server_precision", config.evaluation.server_precision, ("fp32", "bf16"))
@@ -53,13 +61,32 @@ def check(config: RunConfig) -> None:
         raise ConfigError(f"seed: {config.seed} is not in 0 ... {MAX_SEED - 1}")
     for name, stage in config.stages.items():
         _check_stage(name, stage)
-    knob = METHODS[config.method.name].rate_knob
-    if knob is not None and config.rate is None:
-        raise ConfigError(f"rate: method '{config.method.name}' needs one; add rate=VALUE (its {knob})")
+
+
+def require_rate(method: MethodConfig, rate: float | None) -> None:
+    """Raises `ConfigError` if a method has a rate knob that turns something, and no rate is given."""
+    knob = METHODS[method.name].rate_knob
+    if knob is not None and rate is None and method.has_rate():
+        raise ConfigError(f"rate: method '{method.name}' needs one; add rate=VALUE (its {knob})")
+
+
+def _check_choices(group: str, options: object) -> None:
+    """Checks the fields that say themselves what can be chosen."""
+    schema: type = type(options)
+    for each in meanings(schema):
+        value = getattr(options, each.name)
+        if each.choices is None or value is None:
+            continue
+        for item in [value] if isinstance(value, str) else value:
+            if isinstance(each.choices, tuple):
+                _one_of(f"{group}.{each.name}", item, each.choices)
+            else:
+                _known(f"{group}.{each.name}", item, each.choices)
 
 
 def _check_stage(name: str, stage: StageConfig) -> None:
     _one_of(f"{name}.select", stage.select, ("loss", "quality"))
+    _one_of(f"{name}.frozen_precision", stage.frozen_precision, ("mixed", "bf16"))
     _at_least(f"{name}.epochs", stage.epochs, 1)
     _at_least(f"{name}.batch_size", stage.batch_size, 1)
     _at_least(f"{name}.samples", stage.samples, stage.batch_size)

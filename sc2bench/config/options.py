@@ -5,8 +5,9 @@ Each such dataclass is one of `LossConfig`, `OptimizerConfig` or `ScheduleConfig
 
 from collections.abc import Iterable
 from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
-from typing import Any
+from typing import Annotated, Any
 
+from annotated_doc import Doc
 from omegaconf import MISSING as REQUIRED
 
 from sc2bench.core.errors import ConfigError
@@ -46,7 +47,7 @@ def option(
 class Options:
     """Base of all options; `name` is the key in the registry of what they belong to."""
 
-    name: str = REQUIRED
+    name: Annotated[str, Doc("What is registered, as lists of names have it.")] = REQUIRED
 
     def problems(self) -> dict[str, str]:
         """Names of the fields whose values don't go with those of the others, each with the reason and the way out."""
@@ -55,19 +56,18 @@ class Options:
 
 @dataclass
 class LossConfig(Options):
-    """Base of what a loss can be told; `weight` is what it is multiplied by in the sum of a stage's losses."""
+    """Base of what a loss can be told."""
 
-    weight: float = REQUIRED
+    weight: Annotated[float, Doc("What it is multiplied by in the sum of the stage's losses.")] = REQUIRED
 
 
 @dataclass
 class FeatureLossConfig(LossConfig):
-    """Of losses that compare outputs of layers.
+    """Of losses that compare outputs of layers."""
 
-    `layers`: those that are compared; empty: the stage's `features`.
-    """
-
-    layers: list[str] = field(default_factory=list)
+    layers: Annotated[list[str], Doc("Those that are compared; []: the stage's features.")] = field(
+        default_factory=list
+    )
 
 
 @dataclass

@@ -6,7 +6,9 @@ or a schedule as its name or with its options, `sgd` or `{name: sgd, momentum: 0
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from typing import Annotated, Any
+
+from annotated_doc import Doc
 
 from sc2bench.config.fields import typed
 from sc2bench.config.options import (
@@ -17,7 +19,7 @@ from sc2bench.config.options import (
     config_class_of,
 )
 from sc2bench.core.errors import ConfigError, nearest
-from sc2bench.core.registry import LOSSES, OPTIMIZERS, SCHEDULES
+from sc2bench.core.registry import AUGMENTATIONS, LOSSES, OPTIMIZERS, SCHEDULES
 
 STAGES = ("stage1", "stage2", "stage3")
 # What a stage chooses one of, and what it is unless it does; must never be changed.
@@ -32,42 +34,70 @@ def _usual(group: str) -> Any:
 
 @dataclass
 class StageSettings:
-    """The fields of a stage that are its own.
+    """The fields of a stage that are its own."""
 
-    `trainable` lists modules of the split model by path; everything else is frozen and in evaluation mode.
-    `features` lists the layers of the teacher whose outputs are imitated by losses that name none of their own.
-    """
-
-    epochs: int = 10
-    batch_size: int = 64
-    trainable: list[str] = field(default_factory=list)
-    features: list[str] = field(default_factory=list)
-    learning_rate: float = 1e-3
-    # The prior's own parameters want a larger step than the transforms; None: the same.
-    prior_learning_rate: float | None = None
-    augment: list[str] = field(default_factory=list)
-    # What the best epoch is chosen by on validation: the stage's own loss, or the task's main metric ("quality").
-    select: str = "loss"
-    # Limit the training set to a fixed part of it, which has its share of each class; None: all.
-    samples: int | None = None
-    # Batches whose gradients are averaged to one step of the optimizer.
-    accumulation_steps: int = 1
+    epochs: Annotated[int, Doc("Passes over the training set.")] = 10
+    batch_size: Annotated[int, Doc("Samples of a batch, of all processes together.")] = 64
+    trainable: Annotated[
+        list[str],
+        Doc("Modules of the split model that learn, by path; everything else is frozen and in evaluation mode."),
+    ] = field(default_factory=list)
+    features: Annotated[
+        list[str], Doc("Layers of the teacher whose outputs are imitated, by losses that name none of their own.")
+    ] = field(default_factory=list)
+    learning_rate: Annotated[float, Doc("Of the optimizer at its highest.")] = 1e-3
+    prior_learning_rate: Annotated[
+        float | None,
+        Doc("Of the prior's own parameters, which want a larger step than the transforms; null: learning_rate."),
+    ] = None
+    augment: Annotated[list[str], Doc("Augmentations of the training images, in order."), AUGMENTATIONS] = field(
+        default_factory=list
+    )
+    select: Annotated[
+        str,
+        Doc("What the best epoch is chosen by on validation: the stage's own loss, or the task's main metric."),
+        ("loss", "quality"),
+    ] = "loss"
+    samples: Annotated[
+        int | None,
+        Doc("Limits the training set to a fixed part of so many, with its share of each class; null: all."),
+    ] = None
+    accumulation_steps: Annotated[int, Doc("Batches whose gradients are averaged to one step of the optimizer.")] = 1
+    frozen_precision: Annotated[
+        str,
+        Doc(
+            "In what layers of teacher and student compute that learn nothing in this stage: as the others do, or with "
+            "weights in bfloat16 that normalizations are part of, which takes less time."
+        ),
+        ("mixed", "bf16"),
+    ] = "mixed"
 
 
 @dataclass
 class StageConfig(StageSettings):
-    """One stage of training.
+    """One stage of training; a method without it is not trained."""
 
-    `losses` names the terms of the loss, each with its weight and its options; the name is that of the registered loss
-    unless the options have another `name`, so that one loss may stand there twice.
-    `optimizer` and `schedule` are registered, with options of their own.
-    `former`: options that have no effect, but name experiments since all options lay in the stage.
-    """
-
-    losses: dict[str, LossConfig] = field(default_factory=dict)
-    optimizer: OptimizerConfig = field(default_factory=lambda: _usual("optimizer"))
-    schedule: ScheduleConfig = field(default_factory=lambda: _usual("schedule"))
-    former: dict[str, Any] = field(default_factory=dict)
+    losses: Annotated[
+        dict[str, LossConfig],
+        Doc(
+            "The terms of what is minimized: names of losses, each with its weight or its options. A term may have "
+            "another name, with that of the loss in its options, so that a loss can stand there twice; null takes one "
+            "of the method's file out."
+        ),
+        LOSSES,
+    ] = field(default_factory=dict)
+    optimizer: Annotated[OptimizerConfig, Doc("What makes steps of gradients, with its options."), OPTIMIZERS] = field(
+        default_factory=lambda: _usual("optimizer")
+    )
+    schedule: Annotated[
+        ScheduleConfig, Doc("How the learning rates change in the course of the stage, with its options."), SCHEDULES
+    ] = field(default_factory=lambda: _usual("schedule"))
+    former: Annotated[
+        dict[str, Any],
+        Doc(
+            "Options without effect that name experiments of the time when all options lay in the stage; never set it."
+        ),
+    ] = field(default_factory=dict)
 
     def chosen(self) -> dict[str, Any]:
         """The options of the optimizer, the schedule and each loss by their keys below the stage's."""
@@ -149,11 +179,14 @@ def typed_stage(raw: Any, key: str) -> StageConfig:
     losses = raw.get("losses", {})
     if not isinstance(losses, dict):
         raise ConfigError(f"{key}.losses: '{losses}' has no fields; write {{name: weight}}")
+    former = {} if raw.get(FORMER) is None else raw[FORMER]
+    if not isinstance(former, dict):
+        raise ConfigError(f"{key}.{FORMER}: '{former}' has no fields; leave it out")
     return StageConfig(
         **vars(settings),
         losses={name: _loss(value, (key, "losses", name)) for name, value in losses.items() if not _is_dropped(value)},
         **{group: _options(raw.get(group, USUAL[group]), (key, group), CHOICES[group]) for group in CHOICES},
-        former=dict(raw.get(FORMER) or {}),
+        former=dict(former),
     )
 
 
@@ -196,11 +229,9 @@ def _unknown(kind: str, name: str, option: str, schema: Any) -> str:
 def _flat(options: dict[str, Any], name: str) -> dict[str, Any]:
     """Options whose name or weight referred to another place, where it has turned out to have options itself."""
     inner = options.get(name)
-    return (
-        {**inner, **{key: value for key, value in options.items() if key != name}}
-        if isinstance(inner, dict)
-        else options
-    )
+    if not isinstance(inner, dict):
+        return options
+    return inner | {key: value for key, value in options.items() if key != name}
 
 
 def unknown_option(config: StageConfig, path: Sequence[str]) -> str | None:

@@ -7,12 +7,14 @@ from sc2bench.config.schemas import RunConfig
 from sc2bench.config.stages import config_class_at, owner_of, unknown_option
 from sc2bench.core.registry import DATASETS, METHODS
 
+# The task whose loss is that of its detectors.
+_BOXES = "object_detection"
 _WITHOUT_BOXES = ("image_classification", "semantic_segmentation")
 
 
 def has_rate(config: RunConfig) -> bool:
-    """Whether the method has a rate knob."""
-    return METHODS[config.method.name].rate_knob is not None
+    """Whether the method has a rate knob, and it turns something."""
+    return METHODS[config.method.name].rate_knob is not None and config.method.has_rate()
 
 
 def ignored(config: RunConfig, key: str) -> str | None:
@@ -22,9 +24,9 @@ def ignored(config: RunConfig, key: str) -> str | None:
     """
     group, _, name = key.partition(".")
     if key == "rate":
-        return None if config.rate is None or has_rate(config) else _RATE.format(config.method.name, config.rate)
+        return None if config.rate is None or has_rate(config) else _RATE.format(_named(config), config.rate)
     if group in config.stages:
-        return unknown_option(config.stages[group], name.split("."))
+        return _ignored_by_stage(config, group, name)
     if group.startswith("stage") and name:
         return f"there is no {group}; the experiment has {', '.join(config.stages) or 'no stages of training'}"
     if group == "method":
@@ -36,6 +38,21 @@ def ignored(config: RunConfig, key: str) -> str | None:
         backend = config.evaluation.coco_backend
         return None if backend == "pycocotools" else f"task '{config.task.name}' has no mean average precision"
     return None
+
+
+def _ignored_by_stage(config: RunConfig, stage: str, name: str) -> str | None:
+    owner, _, option = name.rpartition(".")
+    if option == "label_smoothing" and config.task.name == _BOXES:
+        options = config.stages[stage].chosen().get(owner)
+        smooths = getattr(options, option, 0) > 0
+        return f"the loss of task '{_BOXES}' smooths no labels; leave it out" if smooths else None
+    return unknown_option(config.stages[stage], name.split("."))
+
+
+def _named(config: RunConfig) -> str:
+    """The method, with its codec if it is the one that has no rate."""
+    name = config.method.name
+    return name if METHODS[name].rate_knob is None else f"{name}' with codec '{getattr(config.method, 'codec', '')}"
 
 
 def _has_own_sizes(dataset: str) -> bool:

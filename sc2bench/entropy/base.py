@@ -41,6 +41,11 @@ class LatentDecoder(nn.Module):
     # Whether samples carry a check that both sides computed the same conditions of decoding.
     checked: bool = False
 
+    @property
+    def check_bytes(self) -> int:
+        """Bytes of a sample's side information that are such a check."""
+        return 0
+
     @abstractmethod
     def decompress(self, coded: Sequence[Coded], shapes: tuple[Shape, ...]) -> Tensor:
         """Gives latents, float32 (N, channels, ...); raises `CodingError` for bytes that can't be decoded."""
@@ -61,7 +66,7 @@ class LatentDecoder(nn.Module):
 
 
 class LatentCodec(LatentDecoder):
-    """Base of the priors and of the quantizer, which does without one."""
+    """Base of the priors, and of what does without one: the quantizer, and image codecs on features."""
 
     @property
     def server_part(self) -> LatentDecoder:
@@ -86,6 +91,14 @@ class LatentCodec(LatentDecoder):
     @abstractmethod
     def compress(self, latents: Tensor) -> list[Coded]:
         """Codes latents, float (N, channels, ...), to one item a sample."""
+
+    def session_bytes(self, shapes: tuple[Shape, ...]) -> bytes:
+        """What coded samples of a session leave out because it is the same for all; sent once, in its header.
+
+        Args:
+            shapes: of one sample, as `decompress` takes them.
+        """
+        return b""
 
     def estimate_bits(self, latents: Tensor) -> Tensor | None:
         """The bits of `forward` in evaluation mode alone, without gradients: float, (N,)."""

@@ -20,9 +20,9 @@ class Output:
 class Head(nn.Module):
     """What makes a prediction of the outputs of a chain."""
 
-    # Stages whose outputs it takes, beside the last one's.
+    # Layers whose outputs it takes, beside the last one's.
     needs: tuple[str, ...] = ()
-    # How many classes it tells apart; `None`: as many as the chain's last stage has outputs.
+    # How many classes it tells apart; `None`: as many as the chain's last layer has outputs.
     classes: int | None = None
 
     @abstractmethod
@@ -31,7 +31,7 @@ class Head(nn.Module):
 
         Args:
             last: the chain's result, (N, ...).
-            features: outputs of the stages in `needs` by name.
+            features: outputs of the layers in `needs` by name.
             frame: the sizes of the batch.
 
         Returns:
@@ -39,7 +39,7 @@ class Head(nn.Module):
         """
 
 
-class LastStage(Head):
+class LastLayer(Head):
     """For classifiers: the chain's result are the logits, (N, classes)."""
 
     def forward(self, last: Tensor, features: Mapping[str, Tensor], frame: Frame) -> Tensor:

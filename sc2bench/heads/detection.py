@@ -1,4 +1,4 @@
-"""Two-stage detectors: the head of Faster R-CNN behind a chain of backbone stages.
+"""Two-stage detectors: the head of Faster R-CNN behind a chain of backbone layers.
 
 Ren, He, Girshick and Sun, "Faster R-CNN", NeurIPS 2015; Lin et al., "Feature pyramid networks for object detection",
 CVPR 2017. The parts are torchvision's.
@@ -29,7 +29,7 @@ class DetectorOutput(Output):
 
     Attributes:
         head: the detector's.
-        features: outputs of the stages that the head needs, by name.
+        features: outputs of the layers that the head needs, by name.
         frame: the sizes of the batch.
     """
 
@@ -54,21 +54,21 @@ class DetectionHead(Head):
     """Feature pyramid, proposals, boxes.
 
     Args:
-        pyramid: torchvision's feature pyramid over the outputs of `stages`.
+        pyramid: torchvision's feature pyramid over the outputs of `layers`.
         rpn: torchvision's region proposal network.
         roi_heads: torchvision's box heads.
-        stages: names of the stages that the pyramid is built on, from fine to coarse.
+        layers: names of the layers that the pyramid is built on, from fine to coarse.
         classes: background included.
     """
 
     def __init__(
-        self, pyramid: nn.Module, rpn: RegionProposalNetwork, roi_heads: RoIHeads, stages: Sequence[str], classes: int
+        self, pyramid: nn.Module, rpn: RegionProposalNetwork, roi_heads: RoIHeads, layers: Sequence[str], classes: int
     ):
         super().__init__()
         self.pyramid = pyramid
         self.rpn = rpn
         self.roi_heads = roi_heads
-        self.needs = tuple(stages)
+        self.needs = tuple(layers)
         self.classes = classes
 
     def forward(self, last: Tensor, features: Mapping[str, Tensor], frame: Frame) -> DetectorOutput:

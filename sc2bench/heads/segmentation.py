@@ -1,4 +1,4 @@
-"""Heads that label each pixel, behind a chain of backbone stages.
+"""Heads that label each pixel, behind a chain of backbone layers.
 
 Chen, Papandreou, Schroff and Adam, "Rethinking atrous convolution for semantic image segmentation", 2017 (DeepLabv3);
 Long, Shelhamer and Darrell, "Fully convolutional networks for semantic segmentation", CVPR 2015.
@@ -69,7 +69,7 @@ class SkipHead(Head):
     CVPR 2016).
 
     Args:
-        channels: of the outputs of the stages, by their names, from fine to coarse.
+        channels: of the outputs of the layers, by their names, from fine to coarse.
         context: the chain's result to features that are coarser still, of `context_channels`.
         context_channels: of its result.
         width: channels of the joined features.
@@ -88,7 +88,7 @@ class SkipHead(Head):
         self.classifier = nn.Sequential(nn.Conv2d(width, classes * 4, 1), nn.PixelShuffle(2))
 
     def forward(self, last: Tensor, features: Mapping[str, Tensor], frame: Frame) -> LabelMaps:
-        """Joins the stages' features from coarse to fine."""
+        """Joins the layers' features from coarse to fine."""
         joined = self.context(last)
         for name in reversed(self.needs):
             lateral = self.lateral[name](features[name])

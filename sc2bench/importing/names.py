@@ -8,14 +8,14 @@
 | `bottleneck_layer.h_a` | `device.prior.hyper_encoder` |
 | `bottleneck_layer.h_s` | `device.prior.shared.hyper_decoder` |
 | `bottleneck_layer.gaussian_conditional` | `device.prior.shared.gaussian` |
-| `layer2`, `s2`, `features.norm5`, `inception_modules.Mixed_6a`, ... | the stage of that name in `server.tail` |
+| `layer2`, `s2`, `features.norm5`, `inception_modules.Mixed_6a`, ... | the layer of that name in `server.tail` |
 
 Modules of one sequence are found by their number: the published encoder of channel reduction (0.0.3) is one sequence,
 where ours is the teacher's stem and the bottleneck behind it. The bottleneck may also stand without `bottleneck_layer`,
-or under the name of the stage that it replaces; then the teacher's stem stands beside it under its own names.
+or under the name of the layer that it replaces; then the teacher's stem stands beside it under its own names.
 
 The fine-tuned entropy bottleneck has `encoder`, `entropy_bottleneck.entropy_bottleneck`, `decoder` and `classifier`,
-with the teacher's own names of stages below.
+with the teacher's own names of layers below.
 """
 
 import re
@@ -72,7 +72,7 @@ def _today(name: str) -> str:
 
 
 def _student(model: LatentModel, keys: Collection[str]) -> Places:
-    """A bottleneck in place of the teacher's first stages."""
+    """A bottleneck in place of the teacher's first layers."""
     stem, bottleneck = _stem(model.device.encoder, keys)
     parts = _numbered(("encoder", "g_a"), bottleneck) | _numbered(
         ("decoder", "g_s"), _sequence("server.decoder", model.server.decoder)
@@ -91,12 +91,12 @@ def _student(model: LatentModel, keys: Collection[str]) -> Places:
 
 
 def _stem(encoder: nn.Module, keys: Collection[str]) -> tuple[Places, list[str]]:
-    """The stages before the bottleneck, where they are published apart, and the paths of the encoder's sequence."""
+    """The layers before the bottleneck, where they are published apart, and the paths of the encoder's sequence."""
     children = list(encoder.children())
     if children and isinstance(children[0], Chain):
-        stages = {f"{name}.": f"device.encoder.0.{name}." for name in children[0].names()}
-        if any(key.startswith(tuple(stages)) for key in keys):
-            return stages, _sequence("device.encoder.1", children[1])
+        layers = {f"{name}.": f"device.encoder.0.{name}." for name in children[0].names()}
+        if any(key.startswith(tuple(layers)) for key in keys):
+            return layers, _sequence("device.encoder.1", children[1])
     return {}, _sequence("device.encoder", encoder)
 
 
@@ -121,13 +121,13 @@ def _numbered(parts: Collection[str], paths: list[str]) -> Places:
     return {f"{part}.{number}.": f"{path}." for part in parts for number, path in enumerate(paths)}
 
 
-def _tail(stages: list[str]) -> Places:
-    """The teacher's stages behind the bottleneck; DenseNets and Inception keep theirs in a sequence of their own."""
-    named = {f"{box}{name}.": f"{_TAIL}.{name}." for box in ("features.", "inception_modules.", "") for name in stages}
-    return named | _transformer(stages) if "tokens" in stages else named
+def _tail(layers: list[str]) -> Places:
+    """The teacher's layers behind the bottleneck; DenseNets and Inception keep theirs in a sequence of their own."""
+    named = {f"{box}{name}.": f"{_TAIL}.{name}." for box in ("features.", "inception_modules.", "") for name in layers}
+    return named | _transformer(layers) if "tokens" in layers else named
 
 
-def _transformer(stages: list[str]) -> Places:
+def _transformer(layers: list[str]) -> Places:
     """A vision transformer on a convolutional backbone, whose parts the published model names anew."""
     named = {
         "patch_embed_norm.": f"{_TAIL}.backbone_norm.",
@@ -135,10 +135,10 @@ def _transformer(stages: list[str]) -> Places:
         "cls_token": f"{_TAIL}.tokens.prefix.cls_token",
         "pos_embed": f"{_TAIL}.tokens.pos_embed",
     }
-    for stage in stages:
-        if match := re.fullmatch(r"blocks(\d+)", stage):
-            named[f"blocks.{match[1]}."] = f"{_TAIL}.{stage}."
-        elif match := re.fullmatch(r"stage(\d+)", stage):
-            # Stages of the backbone are counted from 1 here, from 0 there.
-            named[f"patch_embed_pruned_stages.{int(match[1]) - 1}."] = f"{_TAIL}.{stage}."
+    for layer in layers:
+        if match := re.fullmatch(r"blocks(\d+)", layer):
+            named[f"blocks.{match[1]}."] = f"{_TAIL}.{layer}."
+        elif match := re.fullmatch(r"stage(\d+)", layer):
+            # Layers of the backbone are counted from 1 here, from 0 there.
+            named[f"patch_embed_pruned_stages.{int(match[1]) - 1}."] = f"{_TAIL}.{layer}."
     return named

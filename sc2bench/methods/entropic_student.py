@@ -1,35 +1,37 @@
-"""Entropic Student: a bottleneck with a learned prior in place of the teacher's first stages.
+"""Entropic Student: a bottleneck with a learned prior in place of the teacher's first layers.
 
 Matsubara, Yang, Levorato and Mandt, "Supervised Compression for Resource-Constrained Edge Computing Systems", WACV
 2022. The device runs the encoder and codes its rounded latents; the server decodes them to an imitation of the
-teacher's stage and runs the teacher's remaining stages.
+teacher's layer and runs the teacher's remaining layers.
 """
 
 from dataclasses import dataclass, field
+from typing import Annotated
+
+from annotated_doc import Doc
 
 from sc2bench.bottlenecks import Bottleneck
 from sc2bench.config import MethodConfig, RunConfig
 from sc2bench.core.errors import ConfigError
-from sc2bench.core.registry import METHODS, PRIORS
+from sc2bench.core.registry import BOTTLENECKS, METHODS, PRIORS
 from sc2bench.entropy import LatentCodec
-from sc2bench.methods.halves import ImageShape
 from sc2bench.methods.latent import LatentModel, bottleneck_halves
 from sc2bench.teachers import Teacher
+from sc2bench.wire.inputs import InputSpec
 
 
 @dataclass
 class EntropicStudentConfig(MethodConfig):
-    """The bottleneck ends behind the teacher's stage `after`; `widths` are its hidden layers, [] for its default.
+    """The bottleneck and its prior."""
 
-    `hyper_channels` are those of the side latents, for priors that have some.
-    """
-
-    prior: str = "factorized"
-    bottleneck: str = "fp_resnet"
-    after: str = "layer1"
-    latent_channels: int = 24
-    widths: list[int] = field(default_factory=list)
-    hyper_channels: int = 16
+    prior: Annotated[str, Doc("What codes the latents."), PRIORS] = "factorized"
+    bottleneck: Annotated[str, Doc("Encoder and decoder."), BOTTLENECKS] = "fp_resnet"
+    after: Annotated[str, Doc("Layer of the teacher whose output the decoder imitates.")] = "layer1"
+    latent_channels: Annotated[int, Doc("Channels of the latents.")] = 24
+    widths: Annotated[list[int], Doc("Channels of the bottleneck's hidden layers; []: its own.")] = field(
+        default_factory=list
+    )
+    hyper_channels: Annotated[int, Doc("Channels of the side latents, for priors that have some.")] = 16
 
 
 @METHODS.register("entropic_student")
@@ -40,11 +42,11 @@ class EntropicStudent(LatentModel):
     rate_knob = "beta"
 
     @classmethod
-    def from_config(cls, config: RunConfig, teacher: Teacher, image_shape: ImageShape) -> "EntropicStudent":
+    def from_config(cls, config: RunConfig, teacher: Teacher, spec: InputSpec) -> "EntropicStudent":
         """Builds the student around a copy of the teacher's tail.
 
         Raises:
-            ConfigError: no such stage, a bottleneck whose output does not have the shape of the stage's, or images
+            ConfigError: no such layer, a bottleneck whose output does not have the shape of the layer's, or images
                 that are too small for it.
         """
         options: EntropicStudentConfig = config.method
@@ -58,11 +60,11 @@ class EntropicStudent(LatentModel):
 
         device, server = bottleneck_halves(
             teacher,
-            image_shape,
+            spec,
             name=options.bottleneck,
             latent_channels=options.latent_channels,
             widths=options.widths,
             after=options.after,
             make_prior=make_prior,
         )
-        return cls(device, server, image_shape, options.prior)
+        return cls(device, server, spec, options.prior)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Sequence
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -14,10 +15,10 @@ from sc2bench.core.registry import BOTTLENECKS
 from sc2bench.entropy import Coded, CodingError, LatentCodec, LatentDecoder
 from sc2bench.methods.base import Outputs, SplitModel
 from sc2bench.methods.finite import finished, require_finite
-from sc2bench.methods.halves import DeviceHalf, ImageShape, ServerHalf
-from sc2bench.methods.shapes import ShapeOf, SymbolShapes, output_shape, probe_image
+from sc2bench.methods.halves import DeviceHalf, ServerHalf
+from sc2bench.methods.shapes import ShapeOf, SymbolShapes, output_shape, probe_of
 from sc2bench.teachers import Frame, Head, Images, Sizing, Teacher, image_sizes
-from sc2bench.wire.inputs import ANY_SHAPE, check_images
+from sc2bench.wire.inputs import InputShape, InputSpec, check_any_images
 from sc2bench.wire.packet import Packet, PacketError, SessionHeader
 
 
@@ -40,7 +41,7 @@ class LatentDevice(DeviceHalf):
 
     def forward(self, images: Images) -> Tensor:
         """Takes uint8 images; returns latents, float (N, B, ...); raises `InputError` for images of other types."""
-        check_images(images, ANY_SHAPE)
+        check_any_images(images)
         return self.encoder(self.preprocess(images))
 
     def analyze(self, images: Tensor) -> Tensor:
@@ -65,10 +66,10 @@ class LatentServer(ServerHalf):
 
     Args:
         prior: the server's part of the device's prior.
-        decoder: latents to an imitation of the teacher's stage `after`.
-        tail: the teacher's stages behind it.
+        decoder: latents to an imitation of the teacher's layer `after`.
+        tail: the teacher's layers behind it.
         head: the teacher's.
-        after: name of the stage.
+        after: name of the layer.
         shapes: of one sample's symbols.
         sizing: how the device scales and pads images.
     """
@@ -100,19 +101,19 @@ class LatentServer(ServerHalf):
         outputs[self.after] = decoded
         return self.head(last, outputs, frame), only(outputs, features)
 
-    def read(self, packets: Sequence[Packet], image_shape: ImageShape) -> Tensor:
+    def read(self, packets: Sequence[Packet], shape: InputShape) -> Tensor:
         """Turns packets of images of one shape into quantized latents, all finite; raises `PacketError`."""
         coded = [Coded(packet.payload, packet.side_info) for packet in packets]
         try:
-            latents = self.prior.decompress(coded, self.shapes(image_shape))
+            latents = self.prior.decompress(coded, self.shapes(shape))
         except CodingError as error:
             raise PacketError(str(error)) from error
         require_finite(latents)
         return latents.contiguous(memory_format=torch.channels_last) if latents.ndim == 4 else latents
 
-    def predict(self, values: Tensor, image_shape: ImageShape) -> Any:
+    def predict(self, values: Tensor, shape: InputShape) -> Any:
         """Turns quantized latents (N, B, ...) of images of one shape into final predictions."""
-        frame = self.sizing.frame([image_shape[1:]] * len(values))
+        frame = self.sizing.frame_of(shape, len(values))
         return finished(self(values, frame)[0])
 
 
@@ -122,16 +123,16 @@ class LatentModel(SplitModel):
     Args:
         device: the device's half.
         server: the server's half.
-        image_shape: (C, H, W) of the images; (C, 0, 0) if they vary.
-        prior_name: of the registered prior; `None` if latents are only quantized.
+        spec: of the inputs.
+        prior_name: of the registered prior; `None` if latents are coded without one.
     """
 
     device: LatentDevice
     server: LatentServer
 
-    def __init__(self, device: LatentDevice, server: LatentServer, image_shape: ImageShape, prior_name: str | None):
-        symbols = () if not image_shape[1] else server.shapes(image_shape)[0]
-        super().__init__(device, server, image_shape, symbols)
+    def __init__(self, device: LatentDevice, server: LatentServer, spec: InputSpec, prior_name: str | None):
+        symbols = () if spec.varies else server.shapes(spec.probe_shape)[0]
+        super().__init__(device, server, spec, symbols)
         self.prior_name = prior_name
 
     def forward(self, images: Images, targets: Any = None, features: Collection[str] = ()) -> Outputs:
@@ -148,9 +149,10 @@ class LatentModel(SplitModel):
 
     @property
     def session(self) -> SessionHeader:
-        """The header of a session; raises `EntropyTablesMissing` before `update_tables()`."""
-        self.device.prior.require_tables()
-        return super().session
+        """The header of a session, with what its codec sends once; raises `EntropyTablesMissing` without tables."""
+        prior = self.device.prior
+        prior.require_tables()
+        return replace(super().session, shared=prior.session_bytes(self.server.shapes(self.spec.probe_shape)))
 
     @property
     def has_side_info(self) -> bool:
@@ -186,10 +188,10 @@ class _Quantized(nn.Module):
 
 
 def tail_and_head(teacher: Teacher, after: str) -> tuple[Chain, Head]:
-    """Copies of the teacher's stages behind `after` and of its head.
+    """Copies of the teacher's layers behind `after` and of its head.
 
     Raises:
-        ConfigError: no such stage, or the head needs the output of one before it, which the server never sees.
+        ConfigError: no such layer, or the head needs the output of one before it, which the server never sees.
     """
     tail = cut(teacher.chain, after)[1]
     for name in teacher.head.needs:
@@ -203,7 +205,7 @@ def tail_and_head(teacher: Teacher, after: str) -> tuple[Chain, Head]:
 
 def bottleneck_halves(
     teacher: Teacher,
-    image_shape: ImageShape,
+    spec: InputSpec,
     *,
     name: str,
     latent_channels: int,
@@ -212,42 +214,43 @@ def bottleneck_halves(
     make_prior: Callable[[Bottleneck], LatentCodec],
     starts_after: str = "",
 ) -> tuple[LatentDevice, LatentServer]:
-    """Puts a bottleneck in place of the teacher's first stages, and copies those before and behind it.
+    """Puts a bottleneck in place of the teacher's first layers, and copies those before and behind it.
 
     Args:
         teacher: what is imitated; left as it is.
-        image_shape: (C, H, W); (C, 0, 0) where images vary.
+        spec: of the inputs.
         name: of a registered bottleneck.
         latent_channels: of its latents.
         widths: of its hidden layers.
-        after: the stage that it ends behind.
+        after: the layer that it ends behind.
         make_prior: gives the prior of its latents.
-        starts_after: the stage that it starts behind; empty: the image.
+        starts_after: the layer that it starts behind; empty: the image.
 
     Raises:
-        ConfigError: no such stage, a bottleneck whose output does not have the shape of the stage's, or images that
+        ConfigError: no such layer, a bottleneck whose output does not have the shape of the layer's, or images that
             are too small for it.
     """
-    tail, prediction_head = tail_and_head(teacher, after)
-    head = cut(teacher.chain, after)[0]
-    inputs = teacher.preprocess(probe_image(teacher, image_shape))
-    target = output_shape(head, inputs, f"the teacher's stages up to '{after}'")
-    before = deepcopy(cut(head, starts_after)[0]) if starts_after else None
-    channels = output_shape(before, inputs, "the teacher's first stages")[0] if before else inputs.shape[1]
+    tail, head = tail_and_head(teacher, after)
+    front = cut(teacher.chain, after)[0]
+    inputs = teacher.preprocess(probe_of(spec, teacher))
+    target = output_shape(front, inputs, f"the teacher's layers up to '{after}'")
+    before = deepcopy(cut(front, starts_after)[0]) if starts_after else None
+    channels = output_shape(before, inputs, "the teacher's first layers")[0] if before else inputs.shape[1]
     bottleneck: Bottleneck = BOTTLENECKS[name](channels, target[0], latent_channels, widths)
     encoder = nn.Sequential(before, bottleneck.encoder) if before else bottleneck.encoder
     prior = make_prior(bottleneck)
     latents = output_shape(encoder, inputs, f"the encoder of bottleneck '{name}'")
     zeros = torch.zeros(1, *latents)
-    decoded = output_shape(bottleneck.decoder, zeros, f"the decoder of bottleneck '{name}'")
+    decoder = bottleneck.decoder_for(latents, target)
+    decoded = output_shape(decoder, zeros, f"the decoder of bottleneck '{name}'")
     if decoded != target:
         raise ConfigError(
-            f"method.bottleneck: '{name}' gives {decoded} for images of shape {image_shape}, but the teacher's stage "
-            f"'{after}' gives {target}; choose another one"
+            f"method.bottleneck: '{name}' gives {decoded} for inputs of shape {spec.probe_shape}, but the teacher's "
+            f"layer '{after}' gives {target}; choose another one"
         )
     output_shape(_Quantized(prior), zeros, "the prior of the latents")
     device = LatentDevice(teacher.preprocess, encoder, prior)
-    return device, make_server(device, bottleneck.decoder, tail, prediction_head, after)
+    return device, make_server(device, decoder, tail, head, after)
 
 
 def make_server(device: LatentDevice, decoder: nn.Module, tail: Chain, head: Head, after: str) -> LatentServer:

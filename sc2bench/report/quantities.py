@@ -39,6 +39,7 @@ class Quantity:
 METRICS = {
     "top1": Quantity("Top-1 accuracy", "Top-1", "%", "higher"),
     "top5": Quantity("Top-5 accuracy", "Top-5", "%", "higher"),
+    "top1_subset": Quantity("Top-1 accuracy among the classes that occur", "Top-1 of occurring", "%", "higher"),
     "map": Quantity("mAP", "mAP", "%", "higher"),
     "miou": Quantity("mIoU", "mIoU", "%", "higher"),
 }
@@ -69,6 +70,7 @@ _OTHERS = {
     "bytes_p95": Quantity("Data size, 95th percentile", "Bytes p95", "bytes", "lower"),
     "payload_bytes_mean": Quantity("Payload", "Payload", "bytes per image", "lower"),
     "side_info_bytes_mean": Quantity("Side information", "Side info", "bytes per image", "lower"),
+    "uncoded_bytes_mean": Quantity("Side information without a prior", "Uncoded", "bytes per image", "lower"),
     "framing_bytes_mean": Quantity("Framing", "Framing", "bytes per image", "lower"),
     "session_bytes": Quantity("Session header", "Session", "bytes, sent once", "lower"),
     "estimated_bits_mean": Quantity("Estimated rate", "Estimated bits", "bits per image", "lower"),

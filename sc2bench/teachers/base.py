@@ -1,4 +1,4 @@
-"""What a teacher is: a chain of stages with a head, and what is done to an image before it."""
+"""What a teacher is: a chain of layers with a head, and what is done to an image before it."""
 
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from sc2bench.chain import Chain
-from sc2bench.heads.base import Head, LastStage, final
-from sc2bench.wire.inputs import ANY_SHAPE, check_images
+from sc2bench.heads.base import Head, LastLayer, final
+from sc2bench.wire.inputs import check_any_images
 from sc2bench.wire.sizing import Frame, Size, Sizing, image_sizes
 
 # Of one size: uint8 (N, C, H, W); else uint8 (C, H, W) each.
@@ -74,8 +74,8 @@ class Teacher(nn.Module):
 
     Args:
         preprocess: uint8 images to the chain's input.
-        chain: the model's stages.
-        head: makes predictions of the stages' outputs; `None`: for a classifier, whose last stage gives logits.
+        chain: the model's layers.
+        head: makes predictions of the layers' outputs; `None`: for a classifier, whose last layer gives logits.
         input_size: (C, H, W) of the images that the model was made for; `None`: those of its data set.
         resize: length of an image's shorter side before its centre is cut out, in pixels; `None`: not resized.
         interpolation: of that resizing ("bilinear", "bicubic", ...).
@@ -93,10 +93,12 @@ class Teacher(nn.Module):
         super().__init__()
         self.preprocess = preprocess
         self.chain = chain
-        self.head = LastStage() if head is None else head
+        self.head = LastLayer() if head is None else head
         self.input_size = input_size
         self.resize = resize
         self.interpolation = interpolation
+        # What its library needs to build it again beside the configuration, JSON-ready; see `Library.bare`.
+        self.built_as: dict[str, Any] = {}
 
     @property
     def classes(self) -> int | None:
@@ -105,12 +107,12 @@ class Teacher(nn.Module):
         return self.head.classes or getattr(last, "out_features", None)
 
     def outputs(self, images: Images, wanted: Collection[str] = ()) -> tuple[Any, dict[str, Tensor]]:
-        """Takes uint8 images; returns the head's prediction and the outputs of the wanted stages by name.
+        """Takes uint8 images; returns the head's prediction and the outputs of the wanted layers by name.
 
         Raises:
             InputError: no image, or some that are not uint8.
         """
-        check_images(images, ANY_SHAPE)
+        check_any_images(images)
         last, outputs = self.chain.outputs(self.preprocess(images), {*wanted, *self.head.needs})
         prediction = self.head(last, outputs, self.preprocess.frame(images))
         return prediction, {name: output for name, output in outputs.items() if name in wanted}

@@ -29,20 +29,20 @@ def small_resnet(
         blocks: basic blocks in each layer.
         pooled: whether the stem halves height and width once more, by pooling.
     """
-    stages: OrderedDict[str, nn.Module] = OrderedDict()
-    stages["conv1"] = nn.Conv2d(channels, widths[0], 3, stride=2, padding=1, bias=False)
-    stages["bn1"] = nn.BatchNorm2d(widths[0])
-    stages["relu"] = nn.ReLU(inplace=True)
+    layers: OrderedDict[str, nn.Module] = OrderedDict()
+    layers["conv1"] = nn.Conv2d(channels, widths[0], 3, stride=2, padding=1, bias=False)
+    layers["bn1"] = nn.BatchNorm2d(widths[0])
+    layers["relu"] = nn.ReLU(inplace=True)
     if pooled:
-        stages["maxpool"] = nn.MaxPool2d(3, 2, 1)
+        layers["maxpool"] = nn.MaxPool2d(3, 2, 1)
     before = widths[0]
     for index, width in enumerate(widths, start=1):
-        stages[f"layer{index}"] = residual_layer(before, width, blocks, stride=1 if index == 1 else 2)
+        layers[f"layer{index}"] = residual_layer(before, width, blocks, stride=1 if index == 1 else 2)
         before = width
-    stages["avgpool"] = nn.AdaptiveAvgPool2d(1)
-    stages["flatten"] = nn.Flatten(1)
-    stages["fc"] = nn.Linear(before, classes)
-    return Chain(stages)
+    layers["avgpool"] = nn.AdaptiveAvgPool2d(1)
+    layers["flatten"] = nn.Flatten(1)
+    layers["fc"] = nn.Linear(before, classes)
+    return Chain(layers)
 
 
 def residual_layer(before: int, width: int, blocks: int, stride: int) -> nn.Sequential:

@@ -48,7 +48,7 @@ def scenes_segmenter() -> Teacher:
 
 @TEACHERS.register("scenes_detector")
 def scenes_detector() -> Teacher:
-    """A Faster R-CNN with a feature pyramid over three stages, for ten garments."""
+    """A Faster R-CNN with a feature pyramid over three layers, for ten garments."""
     return _teacher(_backbone(), _detection_head(_STAGES, _WIDTHS, GARMENTS + 1))
 
 
@@ -57,14 +57,14 @@ def _teacher(chain: Chain, head: Head | None) -> Teacher:
 
 
 def _backbone() -> Chain:
-    """The stages of the classifier up to the last feature map."""
-    stages = small_resnet(3, GARMENTS, _WIDTHS, pooled=True).named_children()
-    return Chain(OrderedDict((name, stage) for name, stage in stages if name not in ("avgpool", "flatten", "fc")))
+    """The layers of the classifier up to the last feature map."""
+    layers = small_resnet(3, GARMENTS, _WIDTHS, pooled=True).named_children()
+    return Chain(OrderedDict((name, layer) for name, layer in layers if name not in ("avgpool", "flatten", "fc")))
 
 
-def _detection_head(stages: Sequence[str], widths: Sequence[int], classes: int) -> DetectionHead:
+def _detection_head(layers: Sequence[str], widths: Sequence[int], classes: int) -> DetectionHead:
     anchors = AnchorGenerator(_ANCHORS, _SHAPES * len(_ANCHORS))
-    levels = [str(level) for level in range(len(stages))]
+    levels = [str(level) for level in range(len(layers))]
     # Torchvision's class knows how to put the parts together; of its backbone it wants but the channels.
     backbone = nn.Identity()
     backbone.out_channels = _PYRAMID_CHANNELS  # type: ignore[assignment]
@@ -84,4 +84,4 @@ def _detection_head(stages: Sequence[str], widths: Sequence[int], classes: int) 
         box_detections_per_img=50,
     )
     pyramid = FeaturePyramidNetwork(list(widths), _PYRAMID_CHANNELS)
-    return DetectionHead(pyramid, model.rpn, model.roi_heads, stages, classes)
+    return DetectionHead(pyramid, model.rpn, model.roi_heads, layers, classes)

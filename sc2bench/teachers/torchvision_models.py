@@ -58,7 +58,7 @@ class Torchvision(Library):
         if config.name.startswith("vit_"):
             options["image_size"] = self._weights(config).meta["min_size"][0]
         if config.name == "inception_v3":
-            # The published weights expect this, and random ones must have the same stages.
+            # The published weights expect this, and random ones must have the same layers.
             options |= {"transform_input": True, "init_weights": config.weights == "random"}
         if config.name in models.list_models(module=models):
             return models.get_model(config.name, weights=None, **options)
@@ -122,15 +122,15 @@ class Torchvision(Library):
 
 def _detector(config: TeacherConfig, model: FasterRCNN) -> Teacher:
     transform, pyramid = model.transform, model.backbone.fpn
-    stages = list(model.backbone.body.return_layers)
+    layers = list(model.backbone.body.return_layers)
     if config.name.startswith("fasterrcnn_mobilenet"):
         raise ConfigError(
-            f"teacher.name: the backbone of '{config.name}' has stages that depend on its weights; choose "
+            f"teacher.name: the backbone of '{config.name}' has layers that depend on its weights; choose "
             "fasterrcnn_resnet50_fpn or fasterrcnn_resnet50_fpn_v2"
         )
     sizing = Sizing(transform.min_size[-1], transform.max_size, transform.size_divisible)
     classes = model.roi_heads.box_predictor.cls_score.out_features
-    head = DetectionHead(pyramid, model.rpn, model.roi_heads, stages, classes)
+    head = DetectionHead(pyramid, model.rpn, model.roi_heads, layers, classes)
     preprocess = Preprocess(transform.image_mean, transform.image_std, sizing=sizing)
     return Teacher(preprocess, as_chain(model.backbone.body), head=head)
 

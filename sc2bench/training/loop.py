@@ -12,12 +12,13 @@ from accelerate import Accelerator
 from accelerate.utils import convert_to_fp32, send_to_device, set_seed
 from torch import Tensor, nn
 
+from sc2bench.chain import lean
 from sc2bench.config import RunConfig
 from sc2bench.core import processes
 from sc2bench.core.errors import TrainingError
 from sc2bench.core.progress import EVALUATION_WORK, Work
 from sc2bench.core.state import load_state, unique_state
-from sc2bench.data import ImageSet, PixelLimit, augment, watching
+from sc2bench.data import ImageSet, augment, watching
 from sc2bench.methods import Outputs, SplitModel
 from sc2bench.tasks.base import Task
 from sc2bench.teachers import Images, Teacher, final
@@ -28,8 +29,6 @@ from sc2bench.training.stage import Stage, build_stage, epoch_work
 
 # How often the loss is looked at: each look waits for the device.
 _CHECK_EVERY_STEPS = 50
-# Validation keeps no gradients and no bytes, so it takes twice the samples that measuring does.
-VALIDATION_FACTOR = 2
 
 
 def train(
@@ -136,16 +135,11 @@ class _Trainer:
         self.config = config
         self.accelerator = accelerator
         self.work = work
-        self.validation_samples = len(validation_set)
-        # Each process gets its part of a batch.
-        limit = PixelLimit(processes.count() * config.evaluation.batch_pixels, model.network_size)
-        batch_size = VALIDATION_FACTOR * config.evaluation.batch_size
-        whole = validation_set.loader(batch_size, workers=config.workers, limit=limit)
-        self.validation_loader = processes.parts_of_batches(whole)
+        self.validation_set = validation_set
 
     def epoch_work(self, stage: Stage) -> float:
         """Units of work of one epoch of a stage."""
-        return epoch_work(stage.config, stage.sampler.count, self.validation_samples)
+        return epoch_work(stage.config, stage.sampler.count, len(self.validation_set))
 
     def run(self, index: int, stage: Stage, progress: RunProgress, checkpoints: Checkpoints) -> None:
         """Runs one stage, from its first epoch or from where it was stopped."""
@@ -162,7 +156,20 @@ class _Trainer:
         if not any(parameter.requires_grad for parameter in self.model.device.parameters()):
             # From here on the device half is what it will be in use, and its tables must not change any more.
             _update_tables(self.model)
+        with lean(nn.ModuleList([self.teacher, self.model.server]), stage.config.frozen_precision == "bf16"):
+            self._epochs(index, stage, progress, checkpoints)
+        self.accelerator.free_memory()
+        if index + 1 < len(self.config.stages):
+            progress.stage, progress.epoch, progress.best = index + 1, 0, None
+            processes.from_main(lambda: checkpoints.record(progress))
+
+    def _epochs(self, index: int, stage: Stage, progress: RunProgress, checkpoints: Checkpoints) -> None:
+        """Trains and validates epoch after epoch, from where it was stopped."""
         objective, optimizer, loader = self._prepare(stage)
+        # Some losses depend on what shares a batch: so that weights don't depend on how they are measured afterwards,
+        # batches are those of training, which take more memory.
+        whole = self.validation_set.loader(stage.config.batch_size, workers=self.config.workers)
+        validation_loader = processes.parts_of_batches(whole)
         # Preparing wraps what learns; the factors refer to the rates that the stage started with.
         rates = [group.setdefault("initial_lr", group["lr"]) for group in optimizer.param_groups]
         for epoch in range(progress.epoch, stage.config.epochs):
@@ -173,7 +180,7 @@ class _Trainer:
             stage.train_mode(self.model)
             loss = self._epoch(stage, epoch, objective, optimizer, loader, rates)
             stage.evaluation_mode(self.model)
-            validation = self._validate(stage)
+            validation = self._validate(stage, validation_loader)
             # The last step may have spoilt the weights without showing in its own loss.
             _check_finite(validation["loss"], stage.name, epoch, len(loader))
             criterion = validation["loss"] if stage.config.select == "loss" else -validation[self.task.main_metric]
@@ -188,10 +195,6 @@ class _Trainer:
             self.work.say(
                 f"  {stage.name} epoch {epoch + 1}/{stage.config.epochs}: loss {validation['loss']:.4f}, {quality}"
             )
-        self.accelerator.free_memory()
-        if index + 1 < len(self.config.stages):
-            progress.stage, progress.epoch, progress.best = index + 1, 0, None
-            processes.from_main(lambda: checkpoints.record(progress))
 
     def _prepare(self, stage: Stage) -> tuple[nn.Module, Any, Any]:
         """The stage's loss, optimizer and loader as this process needs them."""
@@ -254,11 +257,11 @@ class _Trainer:
         return Step(outputs, teacher_prediction, teacher_features, targets, self.task)
 
     @torch.no_grad()
-    def _validate(self, stage: Stage) -> dict[str, float]:
+    def _validate(self, stage: Stage, loader: Any) -> dict[str, float]:
         """The stage's loss and the task's quality on the validation set, without augmentation."""
         metric = self.task.metric()
         total, count = 0.0, 0.0
-        with watching(self.validation_loader) as batches:
+        with watching(loader) as batches:
             for batch in batches:
                 images, targets = send_to_device(batch, self.accelerator.device)
                 step = self._step(stage, images, targets)

@@ -1,8 +1,10 @@
 """The losses. Each is a mean over the samples of a batch."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from annotated_doc import Doc
 from torch import Tensor
 from torch.nn import functional
 
@@ -13,20 +15,23 @@ from sc2bench.training.loss import Loss, Need, Step, register_loss
 
 @dataclass
 class SupervisedConfig(LossConfig):
-    """Of losses that have a part against the task's targets.
+    """Of losses that have a part against the task's targets."""
 
-    `label_smoothing`: the share of certainty that is taken from the right class and given to all.
-    """
-
-    label_smoothing: float = option(0.0, least=0, most=1, formerly="label_smoothing")
+    label_smoothing: Annotated[
+        float, Doc("Share of certainty that is taken from the right class and given to all.")
+    ] = option(0.0, least=0, most=1, formerly="label_smoothing")
 
 
 @dataclass
 class DistillationConfig(SupervisedConfig):
-    """`alpha`: the share of the part against the targets. `temperature`: what logits are divided by for the other."""
+    """How targets and teacher share, and how softly the teacher speaks."""
 
-    alpha: float = option(0.5, least=0, most=1, formerly="kd_alpha")
-    temperature: float = option(1.0, above=0, formerly="kd_temperature")
+    alpha: Annotated[float, Doc("Share of the task's own loss, beside the teacher's.")] = option(
+        0.5, least=0, most=1, formerly="kd_alpha"
+    )
+    temperature: Annotated[float, Doc("What logits of teacher and student are divided by.")] = option(
+        1.0, above=0, formerly="kd_temperature"
+    )
 
 
 @register_loss("task")

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
+from annotated_doc import Doc
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from sc2bench.config import OptimizerConfig, option
@@ -52,20 +53,21 @@ def register_optimizer(name: str, config_class: type[OptimizerConfig] = Optimize
 
 @dataclass
 class DecayedConfig(OptimizerConfig):
-    """`weight_decay`: belongs to the optimizer, for what it does to weights differs, and not all have one.
+    """Of optimizers with a weight decay: what it does to weights differs among them, and not all have one."""
 
-    Adam and SGD add it to the gradient, AdamW shrinks the weights themselves.
-    """
-
-    weight_decay: float = option(0.0, least=0, formerly="weight_decay")
+    weight_decay: Annotated[
+        float, Doc("Share of the weights that adam and sgd add to the gradient, and that adamw takes off the weights.")
+    ] = option(0.0, least=0, formerly="weight_decay")
 
 
 @dataclass
 class SgdConfig(DecayedConfig):
-    """`momentum`: the share of the last step in the next one. `nesterov`: whether it looks ahead by it."""
+    """How a step goes on with the ones before it."""
 
-    momentum: float = option(0.9, least=0, most=1, formerly="momentum")
-    nesterov: bool = option(False, formerly="nesterov")
+    momentum: Annotated[float, Doc("Share of the last step in the next one.")] = option(
+        0.9, least=0, most=1, formerly="momentum"
+    )
+    nesterov: Annotated[bool, Doc("Whether it looks ahead by the momentum.")] = option(False, formerly="nesterov")
 
     def problems(self) -> dict[str, str]:
         """Looking ahead needs a momentum."""

@@ -3,10 +3,15 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
+
+from annotated_doc import Doc
 
 from sc2bench.config import ScheduleConfig, option
 from sc2bench.core.registry import SCHEDULES
+
+# Of an epoch, for rounding.
+_LESS_THAN_A_STEP = 1e-9
 
 
 @dataclass(frozen=True)
@@ -48,17 +53,23 @@ def register_schedule(name: str, config_class: type[ScheduleConfig] = ScheduleCo
 
 @dataclass
 class OneCycleConfig(ScheduleConfig):
-    """`warmup`: the share of the steps in which the rate rises."""
+    """How it begins."""
 
-    warmup: float = option(0.2, least=0, most=1, formerly="warmup")
+    warmup: Annotated[float, Doc("Share of the steps in which the rate rises.")] = option(
+        0.2, least=0, most=1, formerly="warmup"
+    )
 
 
 @dataclass
 class MultiStepConfig(ScheduleConfig):
-    """`milestones`: the epochs after which the rate is multiplied by `gamma`."""
+    """Where the rate falls, and how far."""
 
-    milestones: list[int] = option([], in_epochs=True, formerly="milestones")
-    gamma: float = option(0.1, above=0, formerly="gamma")
+    milestones: Annotated[list[int], Doc("Epochs behind which the rate falls.")] = option(
+        [], in_epochs=True, formerly="milestones"
+    )
+    gamma: Annotated[float, Doc("What the rate is multiplied by at each milestone.")] = option(
+        0.1, above=0, formerly="gamma"
+    )
 
 
 @register_schedule("constant")
@@ -90,4 +101,6 @@ def polynomial(progress: float, epochs: int, options: ScheduleConfig) -> float:
 @register_schedule("multi_step", MultiStepConfig)
 def multi_step(progress: float, epochs: int, options: MultiStepConfig) -> float:
     """The rate falls at milestones."""
-    return options.gamma ** sum(progress * epochs >= milestone for milestone in options.milestones)
+    # The share of a whole number of epochs may have been rounded down.
+    passed = progress * epochs + _LESS_THAN_A_STEP
+    return options.gamma ** sum(passed >= milestone for milestone in options.milestones)

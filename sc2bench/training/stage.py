@@ -221,8 +221,13 @@ def _parameter_groups(name: str, config: StageConfig, model: SplitModel, losses:
             "lr": config.prior_learning_rate or config.learning_rate,
         },
     ]
+    of_densities = groups[1]["params"]
     groups = [group for group in groups if group["params"]]
     if not groups:
         raise ConfigError(f"{name}.trainable: {config.trainable} have no parameters; name modules that learn")
+    if config.prior_learning_rate is not None and not of_densities:
+        raise ConfigError(
+            f"{name}.prior_learning_rate: no prior is among {config.trainable}, so it has no effect; leave it out"
+        )
     of_losses = list(losses.parameters())
     return [*groups, {"params": of_losses, "lr": config.learning_rate}] if of_losses else groups

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torchvision import models
 
-from sc2bench.chain import Chain, as_chain, cut, named_stages, register_chain
+from sc2bench.chain import Chain, as_chain, cut, named_layers, register_chain
 from sc2bench.core.errors import ConfigError
 from sc2bench.core.state import unique_state
 from sc2bench.teachers import fashion_resnet
@@ -83,14 +83,14 @@ def assert_equals_its_chain(model: nn.Module, size: int) -> None:
         images = images.contiguous(memory_format=torch.channels_last)
         expected = model(images)
         assert torch.equal(chain(images), expected)
-        stages = chain.names()
-        head, tail = cut(chain, stages[len(stages) // 2])
-        assert torch.equal(deepcopy(tail)(head(images)), expected)
-        result, kept = chain.outputs(images, stages)
+        layers = chain.names()
+        front, tail = cut(chain, layers[len(layers) // 2])
+        assert torch.equal(deepcopy(tail)(front(images)), expected)
+        result, kept = chain.outputs(images, layers)
         assert torch.equal(result, expected)
-        # Nothing was overwritten by a later stage that works in place.
-        for stage in stages[:-1]:
-            assert torch.equal(cut(chain, stage)[1](kept[stage].clone()), expected), stage
+        # Nothing was overwritten by a later layer that works in place.
+        for layer in layers[:-1]:
+            assert torch.equal(cut(chain, layer)[1](kept[layer].clone()), expected), layer
     # Every parameter is there once, and shared with the model.
     shared = [id(parameter) for parameter in chain.parameters()]
     used = [id(parameter) for name, parameter in model.named_parameters() if not name.startswith("AuxLogits")]
@@ -150,7 +150,7 @@ def test_a_bottleneck_can_replace_stem_and_first_stage_of_the_hybrid_transformer
     assert kept["tokens"].shape == kept["blocks1"].shape == (1, 5, 384)
 
 
-def test_outputs_of_named_stages_are_the_intermediate_values():
+def test_outputs_of_named_layers_are_the_intermediate_values():
     model = models.resnet18().eval()
     images = torch.randn(1, 3, 64, 64)
     with torch.no_grad():
@@ -177,14 +177,14 @@ def test_teacher_is_its_chain():
     teacher = fashion_resnet().eval()
     images = torch.randint(0, 256, (2, 1, 28, 28), dtype=torch.uint8)
     with torch.no_grad():
-        head, tail = cut(as_chain(teacher.chain), "layer1")
-        assert torch.equal(tail(head(teacher.preprocess(images))), teacher(images))
-        assert head(teacher.preprocess(images)).shape == (2, 24, 16, 16)
+        front, tail = cut(as_chain(teacher.chain), "layer1")
+        assert torch.equal(tail(front(teacher.preprocess(images))), teacher(images))
+        assert front(teacher.preprocess(images)).shape == (2, 24, 16, 16)
 
 
 def test_unknown_stage_and_unknown_family():
     chain = as_chain(models.resnet18())
-    with pytest.raises(ConfigError, match=r"no stage 'layer10'; did you mean 'layer1'\?"):
+    with pytest.raises(ConfigError, match=r"no layer 'layer10'; did you mean 'layer1'\?"):
         cut(chain, "layer10")
     with pytest.raises(ConfigError, match=r"no chain is known for Linear \(known: timm ByobNet, .* torchvision ResNet"):
         as_chain(nn.Linear(1, 1))
@@ -218,7 +218,13 @@ def test_a_family_of_a_users_own():
         def forward(self, inputs: Tensor) -> Tensor:
             return self.layer(self.layer(inputs))
 
-    register_chain(Twice)(lambda model: named_stages(("all", model), ("none", nn.Identity())))
+    register_chain(Twice)(lambda model: named_layers(("all", model), ("none", nn.Identity())))
     chain = as_chain(Twice())
     assert isinstance(chain, Chain)
     assert chain.names() == ["all"]
+
+
+def test_a_family_has_one_chain():
+    # Whoever comes first: the library's own modules are imported before.
+    with pytest.raises(ConfigError, match="the chain of VisionTransformer is registered twice"):
+        register_chain(models.VisionTransformer)(named_layers)

@@ -12,8 +12,10 @@ def test_files_and_overrides_compose():
     assert config.method.bottleneck == "fp_small"  # from the recipe of this task and method
     assert config.stage1 is not None
     assert config.stage1.epochs == 3
-    weights = {name: loss.weight for name, loss in config.stage1.losses.items()}
-    assert weights == {"feature_relative": 1.0, "rate": 0.25}  # the recipe drops feature_sse
+    assert {name: loss.weight for name, loss in config.stage1.losses.items()} == {
+        "feature_relative": 1.0,
+        "rate": 0.25,
+    }  # the recipe drops feature_sse
     assert list(config.stages) == ["stage1", "stage2"]
 
 
@@ -123,7 +125,7 @@ def test_every_shipped_suite_composes():
     from sc2bench.runs.suite import Suite
 
     for path in (config_dir() / "suite").glob("*.yaml"):
-        runs = Suite.load(path.stem).all_runs()
+        runs = Suite.load(path.stem).all_experiments()
         assert len({run.record_path for run in runs}) == len(runs)
 
 

@@ -13,11 +13,11 @@ from compressai.models import (
 )
 
 from sc2bench.bottlenecks.entropic import small_hyper
-from sc2bench.codecs.neural import from_compressai
 from sc2bench.core.errors import InputError
 from sc2bench.core.registry import BOTTLENECKS, PRIORS
 from sc2bench.entropy import CodingError, EntropyTablesMissing, LatentCodec
 from sc2bench.entropy.hyperprior import in_double
+from sc2bench.methods.neural_codecs import from_compressai
 
 CHANNELS, SIDE_CHANNELS = 6, 3
 HYPERPRIORS = ("scale_hyperprior", "mean_scale_hyperprior", "joint_autoregressive")

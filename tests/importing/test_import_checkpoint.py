@@ -25,9 +25,11 @@ from sc2bench.data.miniature import make_imagenet
 from sc2bench.entropy import IntegerTables
 from sc2bench.importing import import_checkpoint, load_published
 from sc2bench.methods import build_model
+from sc2bench.runs.experiment import Experiment
 from sc2bench.runs.identity import key_of, surroundings_of_weights
-from sc2bench.runs.run import Experiment, run_all
+from sc2bench.runs.run import run_experiments
 from sc2bench.teachers import Preprocess, Teacher, read_weights
+from sc2bench.wire.inputs import ImageSpec
 from tests import FIXTURES
 
 PARITY = FIXTURES / "parity"
@@ -43,17 +45,17 @@ TOLERANCE = {"atol": 1e-4, "rtol": 0}
 
 def small_teacher(channels: int) -> Teacher:
     """A classifier whose layer1 has a quarter of the image's size, as a ResNet's has."""
-    stages: OrderedDict[str, nn.Module] = OrderedDict()
-    stages["conv1"] = nn.Conv2d(3, channels, 2, 2, bias=False)
-    stages["bn1"] = nn.BatchNorm2d(channels)
-    stages["relu"] = nn.ReLU(inplace=True)
-    stages["maxpool"] = nn.MaxPool2d(2)
-    stages["layer1"] = nn.Sequential(nn.Conv2d(channels, channels, 3, 1, 1), nn.BatchNorm2d(channels))
-    stages["layer2"] = nn.Sequential(nn.Conv2d(channels, 8, 3, 2, 1), nn.BatchNorm2d(8), nn.ReLU(inplace=True))
-    stages["avgpool"] = nn.AdaptiveAvgPool2d(1)
-    stages["flatten"] = nn.Flatten(1)
-    stages["fc"] = nn.Linear(8, 4)
-    return Teacher(Preprocess([0.5] * 3, [0.25] * 3), Chain(stages))
+    layers: OrderedDict[str, nn.Module] = OrderedDict()
+    layers["conv1"] = nn.Conv2d(3, channels, 2, 2, bias=False)
+    layers["bn1"] = nn.BatchNorm2d(channels)
+    layers["relu"] = nn.ReLU(inplace=True)
+    layers["maxpool"] = nn.MaxPool2d(2)
+    layers["layer1"] = nn.Sequential(nn.Conv2d(channels, channels, 3, 1, 1), nn.BatchNorm2d(channels))
+    layers["layer2"] = nn.Sequential(nn.Conv2d(channels, 8, 3, 2, 1), nn.BatchNorm2d(8), nn.ReLU(inplace=True))
+    layers["avgpool"] = nn.AdaptiveAvgPool2d(1)
+    layers["flatten"] = nn.Flatten(1)
+    layers["fc"] = nn.Linear(8, 4)
+    return Teacher(Preprocess([0.5] * 3, [0.25] * 3), Chain(layers))
 
 
 @pytest.fixture
@@ -94,7 +96,7 @@ def bottleneck(name: str, prefix: str = "bottleneck_layer.") -> dict[str, Tensor
 
 
 def tail(channels: int, after: str = "layer1") -> dict[str, Tensor]:
-    """Weights of the teacher's stages behind the bottleneck, under the names that they are published under."""
+    """Weights of the teacher's layers behind the bottleneck, under the names that they are published under."""
     return dict(cut(small_teacher(channels).chain, after)[1].state_dict())
 
 
@@ -145,7 +147,7 @@ def test_latents_outputs_and_sizes_are_as_published(overrides, tmp_path, name, c
         torch.testing.assert_close(prior.hyper_encoder(seen), expected["latent_z"], **TOLERANCE)
     coded = prior.compress(latents)
     server = model.server
-    decoded = server.decoder(server.prior.decompress(coded, server.shapes(model.image_shape)))
+    decoded = server.decoder(server.prior.decompress(coded, server.shapes(model.spec.probe_shape)))
     torch.testing.assert_close(decoded, expected["output"], **TOLERANCE)
     payloads, *sides = FACTS[name]["payload_bytes_per_stream_per_sample"]
     for number, item in enumerate(coded):
@@ -154,8 +156,8 @@ def test_latents_outputs_and_sizes_are_as_published(overrides, tmp_path, name, c
     # Also where the checkpoint had none, the tables are those of the published model.
     side = prior if name == "fp" else prior.shared.side
     assert side.tables.to_bytes() == published_tables(expected)
-    for stage, weight in tail(16).items():
-        assert model.server.tail.state_dict()[stage].shape == weight.shape
+    for layer, weight in tail(16).items():
+        assert model.server.tail.state_dict()[layer].shape == weight.shape
 
 
 def published_tables(stored: dict[str, Tensor]) -> bytes:
@@ -167,7 +169,7 @@ def published_tables(stored: dict[str, Tensor]) -> bytes:
 def test_run_only_measures_what_was_imported(overrides, tmp_path, capsys):
     folder = import_checkpoint(published_file(tmp_path, "fp"), compose(overrides))
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    assert set(before) == {"model.safetensors", "config.json", "imported.json"}
+    assert set(before) == {"model.safetensors", "config.json", "model.json", "imported.json"}
     assert json.loads(before["imported.json"])["file"] == "fp.pt"
     with pytest.raises(SystemExit) as stop:
         app(["run", "--quiet", *overrides])
@@ -183,14 +185,14 @@ def test_what_was_measured_of_one_checkpoint_is_not_taken_for_another(overrides,
     first = published_file(tmp_path, "fp")
     import_checkpoint(first, config)
     plain = Experiment(config)
-    (record,) = run_all([plain], quiet=True)
+    (record,) = run_experiments([plain], quiet=True)
     dependent = Experiment(replace(config, source=config))
-    keys = [plain.run_id, key_of(surroundings_of_weights(dependent.config))]
+    keys = [plain.id, key_of(surroundings_of_weights(dependent.config))]
     other = tmp_path / "other.safetensors"
     save_file({key: value + 0.5 if key == "fc.bias" else value for key, value in read_weights(first).items()}, other)
     import_checkpoint(other, config, force=True)
     assert not Experiment(config).done
-    assert [Experiment(config).run_id, key_of(surroundings_of_weights(dependent.config))] != keys
+    assert [Experiment(config).id, key_of(surroundings_of_weights(dependent.config))] != keys
     assert f"{record.name} does not count: imported is not the same; the point is measured anew" in (
         Experiment(config).predecessors()
     )
@@ -203,16 +205,16 @@ def test_imported_weights_are_never_trained_anew(overrides, tmp_path):
     folder = import_checkpoint(published_file(tmp_path, "fp"), config)
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     with pytest.raises(CheckpointError, match=r"were taken over from fp\.pt, so --retrain has nothing to start from"):
-        run_all([Experiment(config)], quiet=True, retrain=True)
+        run_experiments([Experiment(config)], quiet=True, retrain=True)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
 @torch.inference_mode()
 @pytest.mark.parametrize("layout", ["stage", "sequence"])
 def test_channel_reduction_is_as_published(small_teachers, layout):
-    """The bottleneck in place of a stage (0.1.1), and in one sequence with the stem (0.0.3)."""
+    """The bottleneck in place of a layer (0.1.1), and in one sequence with the stem (0.0.3)."""
     config = compose(["task=ilsvrc2012", "method=channel_reduction", "rate=3"])
-    model = build_model(config, small_teacher(64), (3, 96, 96))
+    model = build_model(config, small_teacher(64), ImageSpec(3, (96, 96)))
     stem = {key: value for key, value in small_teacher(64).chain.state_dict().items() if key[:3] in ("con", "bn1")}
     if layout == "stage":
         state = stem | bottleneck("cr_bq_layer1_small_resnet", "layer1.")
@@ -233,7 +235,7 @@ def test_channel_reduction_is_as_published(small_teachers, layout):
     torch.testing.assert_close(model.server.decoder(latents.clone()), expected["output"], **TOLERANCE)
     coded = model.device.prior.compress(latents)
     assert [len(item.payload) for item in coded] == [3 * 28 * 28] * 2
-    quantized = model.server.prior.decompress(coded, model.server.shapes(model.image_shape))
+    quantized = model.server.prior.decompress(coded, model.server.shapes(model.spec.probe_shape))
     torch.testing.assert_close(model.server.decoder(quantized), expected["output_after_8bit"], **TOLERANCE)
 
 
@@ -293,7 +295,7 @@ def test_every_key_of_whole_models_has_its_place(published):
     config = compose(["task=ilsvrc2012", "method=entropic_student", *TEACHER_NAMES[published]])
     library = TEACHER_LIBRARIES[config.teacher.library]
     teacher = library.teacher(config.teacher, library.build(config.teacher, 1000))
-    model = build_model(config, teacher, (3, 64, 64))
+    model = build_model(config, teacher, ImageSpec(3, (64, 64)))
     state = whole_state(WHOLE[published])
     load_published(model, state, published)
     check_places(state, unique_state(model), published)
@@ -394,9 +396,9 @@ def test_families_of_teachers_keep_their_tails(family):
     library = TEACHER_LIBRARIES[teacher_config.library]
     options = [f"task.resize={size}", f"task.crop={size}", *options, f"method.after={after}", "rate=3"]
     teacher = library.teacher(teacher_config, library.build(teacher_config, 7))
-    model = build_model(compose(["task=ilsvrc2012", *options]), teacher, (3, size, size))
+    model = build_model(compose(["task=ilsvrc2012", *options]), teacher, ImageSpec(3, (size, size)))
     network = library.build(teacher_config, 7).eval()
-    head, rest = cut(as_chain(network), after)
+    front, rest = cut(as_chain(network), after)
     if family == "fine-tuned entropy bottleneck":
         published = network.state_dict()
         added = {f"entropy_bottleneck.entropy_bottleneck.{k}": v for k, v in CompressAIPrior(128).state_dict().items()}
@@ -418,7 +420,7 @@ def test_families_of_teachers_keep_their_tails(family):
     load_published(model, published | added, family)
     pairs = [(model.server.tail, rest)]
     if family == "fine-tuned entropy bottleneck":
-        pairs.append((model.device.encoder, head))
+        pairs.append((model.device.encoder, front))
     for found, expected in pairs:
         assert found.state_dict().keys() == expected.state_dict().keys()
         for key, value in expected.state_dict().items():
@@ -473,7 +475,7 @@ def test_state_that_does_not_fit_is_refused(overrides, tmp_path, capsys, mistake
 
 def test_scales_of_other_tables_are_refused(small_teachers):
     options = ["task=ilsvrc2012", "method=entropic_student", "method.latent_channels=6", "method.hyper_channels=8"]
-    model = build_model(compose([*options, "method.prior=scale_hyperprior"]), small_teacher(16), (3, 96, 96))
+    model = build_model(compose([*options, "method.prior=scale_hyperprior"]), small_teacher(16), ImageSpec(3, (96, 96)))
     state = without_tables(bottleneck("shp") | tail(16))
     state["bottleneck_layer.gaussian_conditional.scale_table"] = torch.linspace(0.11, 256, 64)
     with pytest.raises(CheckpointError, match="scales of other tables than ours"):
