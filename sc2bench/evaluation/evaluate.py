@@ -16,12 +16,14 @@ from sc2bench.core.intervals import Interval
 from sc2bench.core.processes import ProcessError
 from sc2bench.data import ImageSet, PixelLimit, watching
 from sc2bench.evaluation.clock import now
+from sc2bench.measures import PARTS
 from sc2bench.methods import SplitModel
 from sc2bench.tasks.base import Metric, Task
 from sc2bench.teachers import Images
 from sc2bench.wire.packet import Packet, SessionHeader
 
-PARTS = ("payload", "side_info", "framing")
+# As packets name them, in the order of `measures.PARTS`.
+_PARTS = tuple(name.removesuffix("_bytes_mean") for name in PARTS)
 
 
 @dataclass
@@ -53,7 +55,6 @@ class Measurement:
 
     def record_fields(self) -> dict[str, Any]:
         """The fields of a record that follow from this."""
-        payload, side_info, framing = self.sizes.mean(axis=0).tolist()
         bits = self.estimated_bits
         return {
             "samples": len(self.sizes),
@@ -62,9 +63,7 @@ class Measurement:
             "bytes_mean": float(self.bytes.mean()),
             "bytes_p50": float(np.percentile(self.bytes, 50)),
             "bytes_p95": float(np.percentile(self.bytes, 95)),
-            "payload_bytes_mean": payload,
-            "side_info_bytes_mean": side_info,
-            "framing_bytes_mean": framing,
+            **dict(zip(PARTS, self.sizes.mean(axis=0).tolist(), strict=True)),
             "session_bytes": self.session_bytes,
             "estimated_bits_mean": None if bits is None else float(bits.mean()),
             "encode_ms": self.encode_ms,
@@ -98,7 +97,7 @@ class _Tally:
         self.encode_seconds += encoded - started
         self.metric.update(predictions, targets)
         sizes = [packet.sizes(self.session) for packet in packets]
-        self.sizes.append(np.array([[size[part] for part in PARTS] for size in sizes], dtype=np.int64))
+        self.sizes.append(np.array([[size[part] for part in _PARTS] for size in sizes], dtype=np.int64))
         # The estimate is no part of sending an image, so it is made outside of what is timed, from what was coded.
         bits = self.model.estimate_bits(analyzed) if self.estimate else None
         if bits is not None:

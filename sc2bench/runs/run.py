@@ -26,8 +26,8 @@ from sc2bench.core.registry import TASKS, loaded_plugins
 from sc2bench.core.state import load_state, load_tensors, save_tensors, unique_state
 from sc2bench.data import checked_fingerprint
 from sc2bench.evaluation import LATENCY_IMAGES, Measurement, evaluate_all, measure_cost, measure_latency
+from sc2bench.measures import SCHEMA_VERSION
 from sc2bench.methods import SplitModel, build_model
-from sc2bench.record_fields import SCHEMA_VERSION
 from sc2bench.records import EXPORT_FIELDS, ensure_writable, environment, write_record
 from sc2bench.runs.claims import remove_dead
 from sc2bench.runs.experiment import FINAL_CONFIG, FINAL_WEIGHTS, HISTORY, TRAINED_IN, Experiment, has_weights
