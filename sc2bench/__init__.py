@@ -6,13 +6,45 @@ from typing import Any
 __version__ = "1.0.0.dev0"
 
 # Imported when first used, so that `import sc2bench` and the command line's help don't wait for PyTorch.
-_PUBLIC = {
-    "build": "sc2bench.runs.run",
-    "load": "sc2bench.runs.run",
-    "evaluate": "sc2bench.evaluation",
-    "load_records": "sc2bench.records",
+_MODULES = {
+    "runs.api": ("build", "evaluate", "load", "train"),
+    "records": ("load_records",),
+    "config": ("compose", "EvaluationConfig", "MethodConfig", "TaskConfig", "TeacherConfig"),
+    "config.options": ("FeatureLossConfig", "LossConfig", "OptimizerConfig", "ScheduleConfig", "option"),
+    "core.registry": (
+        "AUGMENTATIONS",
+        "BOTTLENECKS",
+        "DATASETS",
+        "IMAGE_CODECS",
+        "LOSSES",
+        "METHODS",
+        "OPTIMIZERS",
+        "PRIORS",
+        "SCHEDULES",
+        "TASKS",
+        "TEACHERS",
+        "TEACHER_LIBRARIES",
+        "load_plugins",
+    ),
+    "core.errors": ("ConfigError", "DataError", "InputError", "Sc2benchError"),
+    "wire.packet": ("Packet", "PacketError", "SessionHeader"),
+    "wire.inputs": ("ImageSpec", "InputSpec"),
+    "wire.coding": ("CodingError", "EntropyTablesMissing", "IntegerTables", "SymbolCoder"),
+    "data": ("ImageSet", "MemoryImages"),
+    "chain": ("Chain", "as_chain", "cut", "register_chain"),
+    "teachers": ("Preprocess", "Teacher"),
+    "entropy": ("Coded", "LatentCodec"),
+    "bottlenecks.base": ("Bottleneck",),
+    "codecs.base": ("ImageCodec",),
+    "methods": ("Outputs", "SplitModel"),
+    "methods.halves": ("DeviceHalf", "ServerHalf"),
+    "tasks.base": ("Metric", "Task"),
+    "training.loss": ("Loss", "LossContext", "Need", "Step", "register_loss"),
+    "training.optimizers": ("register_optimizer",),
+    "training.schedules": ("register_schedule",),
 }
-__all__ = ["__version__", "build", "evaluate", "load", "load_records"]
+_PUBLIC = {name: f"sc2bench.{module}" for module, names in _MODULES.items() for name in names}
+__all__ = ["__version__", *sorted(_PUBLIC)]
 
 
 def __getattr__(name: str) -> Any:

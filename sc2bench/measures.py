@@ -184,6 +184,8 @@ LATER: dict[str, Kind | Measure] = {
     "latency_repeats": Measure("Repetitions of times", "Repeats", kind=COUNT.or_null),
     "latency_threads": Measure("Threads of times", "Threads", kind=SOME.or_null),
     **EXPORTED,
+    # Of the side information what no prior has coded: the sizes of images, and the checks of hyperpriors.
+    "uncoded_bytes_mean": _bytes_per_image("Side information without a prior", "Uncoded", AMOUNT.or_null),
     # For metrics that have one, the ends of the confidence interval of 95 %, in the metric's unit.
     "quality_interval": GROUP.or_null,
     # Of the split that was measured; see `ImageSet.fingerprint`.
@@ -201,6 +203,7 @@ METRICS = {
     for name, label, short in (
         ("top1", "Top-1 accuracy", "Top-1"),
         ("top5", "Top-5 accuracy", "Top-5"),
+        ("top1_subset", "Top-1 accuracy among the classes that occur", "Top-1 of occurring"),
         ("map", "mAP", "mAP"),
         ("miou", "mIoU", "mIoU"),
         ("map50", "mAP at IoU 0.5", "mAP50"),
@@ -209,7 +212,7 @@ METRICS = {
     )
 }
 # Metrics that are shares of independent samples, so that their number says enough for an interval.
-SHARES = ("top1", "top5")
+SHARES = ("top1", "top5", "top1_subset")
 MEASURES = {name: field for name, field in _FIELDS.items() if isinstance(field, Measure)} | METRICS
 # What the bytes of a sample consist of, and what a device has to spare.
 PARTS = ("payload_bytes_mean", "side_info_bytes_mean", "framing_bytes_mean")

@@ -29,9 +29,9 @@ _RUN_HASH = re.compile(r"-([0-9a-f]{12})(?:-x[0-9a-f]{8})?$")
 _MARKS = ('"schema_version"', '"config_hash"')
 
 
-def record_path(output: str | Path, task: str, method: str, run_id: str) -> Path:
-    """Where the record of a run lies: the path is its identity, so a run is done if the file exists."""
-    return Path(output) / task / method / f"{run_id}.json"
+def record_path(output: str | Path, task: str, method: str, experiment: str) -> Path:
+    """Where an experiment's record lies: the path is its identity, so it is done if the file exists."""
+    return Path(output) / task / method / f"{experiment}.json"
 
 
 def write_record(path: Path, record: dict[str, Any]) -> None:

@@ -20,8 +20,9 @@ from sc2bench.records import (
     records_frame,
     write_record,
 )
+from sc2bench.runs.experiment import Experiment
 from sc2bench.runs.identity import key_of
-from sc2bench.runs.run import Experiment, run_all
+from sc2bench.runs.run import run_experiments
 from tests import EMBEDDED
 
 NAME = "fashion_mnist-resnet-1-s0-0123456789ab.json"
@@ -31,7 +32,7 @@ COUNTS = ("device_params", "device_macs", "server_params", "server_macs", "sessi
 @pytest.fixture
 def record_file(tiny):
     run = Experiment(compose([*tiny, "method=input_codec", "rate=30"]))
-    return run_all([run], quiet=True)[0]
+    return run_experiments([run], quiet=True)[0]
 
 
 def test_record_is_complete_and_stands_at_its_own_path(record_file, tmp_path):
@@ -51,7 +52,7 @@ def test_record_is_complete_and_stands_at_its_own_path(record_file, tmp_path):
 
 
 def test_records_become_one_frame(record_file, tiny, tmp_path):
-    run_all([Experiment(compose([*tiny, "method=teacher"]))], quiet=True)
+    run_experiments([Experiment(compose([*tiny, "method=teacher"]))], quiet=True)
     frame = sc2bench.load_records(tmp_path / "results")
     assert list(frame["method"]) == ["input_codec", "teacher"]
     assert frame["top1"].between(50, 100).all()
@@ -61,9 +62,9 @@ def test_records_become_one_frame(record_file, tiny, tmp_path):
 def test_existing_record_is_skipped_unless_forced(record_file, tiny):
     run = Experiment(compose([*tiny, "method=input_codec", "rate=30"]))
     before = record_file.stat().st_mtime_ns
-    run_all([run], quiet=True)
+    run_experiments([run], quiet=True)
     assert record_file.stat().st_mtime_ns == before
-    run_all([run], force=True, quiet=True)
+    run_experiments([run], force=True, quiet=True)
     assert record_file.stat().st_mtime_ns > before
 
 

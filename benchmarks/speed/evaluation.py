@@ -22,6 +22,7 @@ from sc2bench.evaluation import evaluate
 from sc2bench.methods import SplitModel, build_model
 from sc2bench.tasks.image_classification import Accuracy, ImageClassification
 from sc2bench.teachers import load_teacher
+from sc2bench.wire.inputs import ImageSpec
 
 # Logits (N, classes) and bytes (N,).
 Results = tuple[np.ndarray, np.ndarray]
@@ -55,7 +56,7 @@ def build(pixels: int, overrides: tuple[str, ...]) -> SplitModel:
     """The untrained student, with tables."""
     config = compose(overrides)
     torch.manual_seed(0)
-    model = build_model(config, load_teacher(config.teacher, len(CLASSES)), (3, pixels, pixels))
+    model = build_model(config, load_teacher(config.teacher, len(CLASSES)), ImageSpec(3, (pixels, pixels)))
     model.update_tables()
     return model
 

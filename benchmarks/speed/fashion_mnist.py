@@ -25,6 +25,7 @@ def main(
     from sc2bench.config import compose
     from sc2bench.core.registry import TASKS
     from sc2bench.data import load_dataset
+    from sc2bench.evaluation import evaluate
 
     overrides = ["task=fashion_mnist", "method=entropic_student"]
     if checkpoint:
@@ -38,7 +39,7 @@ def main(
     seconds = []
     for _ in range(rounds):
         started = time.perf_counter()
-        measured = sc2bench.evaluate(model, dataset, task, batch_size=batch_size)
+        measured = evaluate(model, dataset, task, batch_size=batch_size)
         seconds.append(time.perf_counter() - started)
     median = statistics.median(seconds)
     print(f"{len(dataset)} images, {torch.get_num_threads()} threads, batches of {batch_size}")

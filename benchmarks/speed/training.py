@@ -19,11 +19,12 @@ from sc2bench.core.memory import keep_memory
 from sc2bench.core.progress import Work
 from sc2bench.data import MemoryImages
 from sc2bench.methods import build_model
-from sc2bench.runs.run import _accelerator
+from sc2bench.runs.conditions import accelerator_for
 from sc2bench.tasks.image_classification import ImageClassification
 from sc2bench.teachers import Preprocess, load_teacher
 from sc2bench.training.loop import _Trainer
 from sc2bench.training.stage import build_stage
+from sc2bench.wire.inputs import ImageSpec
 
 OVERRIDES = ("task=ilsvrc2012", "method=entropic_student", "teacher.weights=random")
 CLASSES = tuple(map(str, range(1000)))
@@ -51,7 +52,7 @@ def prepare(
     torch.manual_seed(0)
     # The student takes modules of its teacher over, so what it imitates is another one.
     teacher, imitated = (load_teacher(config.teacher, len(CLASSES)).eval() for _ in range(2))
-    model = build_model(config, teacher, (3, pixels, pixels))
+    model = build_model(config, teacher, ImageSpec(3, (pixels, pixels)))
     if plain:
         make_contiguous(model, teacher.preprocess)
         make_contiguous(imitated, imitated.preprocess)
@@ -61,7 +62,7 @@ def prepare(
     data = MemoryImages(images, torch.arange(batch_size), CLASSES)
     stage = build_stage("stage1", config.stages["stage1"], model, imitated, data, 0, 0)
     imitated.requires_grad_(False)
-    accelerator = _accelerator(config.mixed_precision)
+    accelerator = accelerator_for(config.mixed_precision)
     work = Work(1, "benchmark", quiet=True)
     trainer = _Trainer(model, imitated, ImageClassification(data), data, config, accelerator, work)
     stage.enter(model)

@@ -8,13 +8,13 @@ Arguments of all of them:
     widths           of hidden layers; empty for the layout's own.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from torch import nn
 
 from sc2bench.core.errors import ConfigError
-from sc2bench.entropy.base import HyperTransforms
+from sc2bench.entropy.base import HyperTransforms, Shape
 
 
 class Bottleneck(NamedTuple):
@@ -22,15 +22,20 @@ class Bottleneck(NamedTuple):
 
     Attributes:
         encoder: image tensor (N, C, H, W) to latents (N, latent_channels, h, w).
-        decoder: quantized latents to the output of the teacher's layer that the bottleneck ends behind.
+        decoder: quantized latents to the output of the teacher's layer that the bottleneck ends behind; or what makes
+            it, given the shapes of one image's latents and of that output, for layouts that fit layers of any size.
         latent_channels: of the latents.
         hyper: makes the transforms of a hyperprior's side latents; `None` if the layout has none.
     """
 
     encoder: nn.Module
-    decoder: nn.Module
+    decoder: nn.Module | Callable[[Shape, Shape], nn.Module]
     latent_channels: int
     hyper: HyperTransforms | None = None
+
+    def decoder_for(self, latents: Shape, target: Shape) -> nn.Module:
+        """The decoder between one image's latents, (B, h, w), and a stage's output, (C, h', w')."""
+        return self.decoder if isinstance(self.decoder, nn.Module) else self.decoder(latents, target)
 
 
 def take_widths(widths: Sequence[int], default: Sequence[int]) -> Sequence[int]:

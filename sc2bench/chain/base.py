@@ -1,5 +1,6 @@
 """The chain itself, cutting it, and the families of models that can be seen as one."""
 
+import sys
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable
 from importlib import import_module
@@ -20,6 +21,9 @@ class Chain(nn.Sequential):
     Where a layer is a child of the model it keeps its name, so that its weights keep their keys.
     """
 
+    # What computes in the chain's place for a while; see `lean`.
+    substitute: "Callable[[Tensor, Collection[str]], tuple[Tensor, dict[str, Tensor]]] | None" = None
+
     def __init__(self, layers: "OrderedDict[str, nn.Module]"):
         super().__init__(layers)
 
@@ -29,15 +33,24 @@ class Chain(nn.Sequential):
 
     def outputs(self, inputs: Tensor, wanted: Collection[str] = ()) -> tuple[Tensor, dict[str, Tensor]]:
         """Runs the chain; returns its result and the outputs of the wanted layers by name."""
-        kept: dict[str, Tensor] = {}
-        for name, layer in self.named_children():
-            if _overwrites(layer):
-                # Such a layer would change what the ones before it are remembered by.
-                kept = {known: output.clone() if _share(output, inputs) else output for known, output in kept.items()}
-            inputs = layer(inputs)
-            if name in wanted:
-                kept[name] = inputs
-        return inputs, kept
+        if self.substitute is not None:
+            return self.substitute(inputs, wanted)
+        return run_layers(self.named_children(), inputs, wanted)
+
+
+def run_layers(
+    layers: Iterable[tuple[str, nn.Module]], inputs: Tensor, wanted: Collection[str]
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Runs layers one after the other; returns the last output and the wanted ones by name."""
+    kept: dict[str, Tensor] = {}
+    for name, layer in layers:
+        if _overwrites(layer):
+            # Such a layer would change what the ones before it are remembered by.
+            kept = {known: output.clone() if _share(output, inputs) else output for known, output in kept.items()}
+        inputs = layer(inputs)
+        if name in wanted:
+            kept[name] = inputs
+    return inputs, kept
 
 
 def as_chain(model: nn.Module) -> Chain:
@@ -63,6 +76,17 @@ def as_chain(model: nn.Module) -> Chain:
     raise ConfigError(f"no chain is known for {type(model).__name__} (known: {known}); add one with register_chain")
 
 
+def chain_modules() -> set[str]:
+    """The names of the modules that families with a chain are of, and of those whose functions list their layers."""
+    return {module.__module__ for pair in _CONVERTERS.items() for module in pair}
+
+
+def _is_of_loaded(converter: Converter) -> bool:
+    """Whether a function's module is loaded; one whose import failed is tried again."""
+    module = sys.modules.get(converter.__module__)
+    return module is not None and vars(module) is getattr(converter, "__globals__", vars(module))
+
+
 def cut(chain: Chain, after: str) -> tuple[Chain, Chain]:
     """Cuts a chain into (front, tail) behind the layer `after`; both share the chain's modules.
 
@@ -81,9 +105,20 @@ def register_chain(family: type[nn.Module]) -> Callable[[Converter], Converter]:
     """Returns a decorator for a function that lists the layers of a model of `family`.
 
     Subclasses of the family are converted too, unless they have a forward of their own.
+
+    Raises:
+        ConfigError: the family has a chain.
     """
+    library = _LIBRARIES.get(family.__module__.partition(".")[0])
+    # What is imported later must find no family taken.
+    if library is not None:
+        import_module(library)
 
     def decorate(converter: Converter) -> Converter:
+        if family in _CONVERTERS and _is_of_loaded(_CONVERTERS[family]):
+            raise ConfigError(
+                f"the chain of {family.__name__} is registered twice; register that of a subclass of your own"
+            )
         _CONVERTERS[family] = converter
         return converter
 

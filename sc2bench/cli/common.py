@@ -18,7 +18,12 @@ from sc2bench.core.signals import Stopped, end_in_order, interruption
 _SIGNALLED = 128
 INTERRUPTED = _SIGNALLED + 2
 
-Overrides = Annotated[list[str] | None, typer.Argument(help="key=value, such as method=input_codec or stage1.epochs=2")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(
+        help="key=value, such as method=input_codec or stage1.epochs=2; `sc2bench explain` says which there are"
+    ),
+]
 
 
 def paths(value: Any) -> Any:
@@ -33,11 +38,30 @@ ConfigDirs = Annotated[
     list[str] | None, typer.Option("--config-dir", help="a further folder laid out like configs/", callback=paths)
 ]
 Plugins = Annotated[
-    list[str] | None, typer.Option("--plugin", help="a Python file that registers methods of your own", callback=paths)
+    list[str] | None,
+    typer.Option("--plugin", help="a Python file that registers methods, codecs, ... of your own", callback=paths),
+]
+WholeConfig = Annotated[
+    str | None,
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        help="a whole configuration, as --print-config prints it, in place of the files of task=, method= and recipe=",
+        callback=paths,
+    ),
+]
+PrintConfig = Annotated[
+    bool,
+    typer.Option("--print-config", help="print the whole configuration as YAML, which --config reads; run nothing"),
 ]
 Force = Annotated[bool, typer.Option("--force", help="measure again where a record exists")]
 Retrain = Annotated[bool, typer.Option("--retrain", help="train and measure again where there are weights")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="show no progress")]
+
+
+def examples(*lines: str) -> str:
+    """What a command's help ends with: a line each."""
+    return "\n\n".join(["Examples:", *lines])
 
 
 class Interrupted(Sc2benchError):
@@ -131,12 +155,12 @@ def write_suite_report(suite: Any, *, published: bool = False, anchor: str | Non
     Raises:
         ConfigError: the suite has no curve `anchor`.
     """
-    if anchor is not None and anchor not in suite.runs:
-        raise ConfigError(f"unknown anchor '{anchor}'; {nearest(anchor, suite.runs)}")
+    if anchor is not None and anchor not in suite.experiments:
+        raise ConfigError(f"unknown anchor '{anchor}'; {nearest(anchor, suite.experiments)}")
     records = suite.records()
-    missing = len(suite.all_runs()) - len(records)
+    missing = len(suite.all_experiments()) - len(records)
     if missing:
-        print(f"{missing} of {len(suite.all_runs())} points are not measured yet", file=sys.stderr)
+        print(f"{missing} of {len(suite.all_experiments())} points are not measured yet", file=sys.stderr)
     if anchor is not None and anchor not in set(records["curve"]):
         print(f"the anchor '{anchor}' is not measured yet; nothing is compared with it", file=sys.stderr)
     groups = [group for group in suite.groups if not group.records(records).empty]

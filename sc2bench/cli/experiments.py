@@ -1,7 +1,7 @@
 """Commands about one experiment, and the entry point of the scripts in `benchmarks/`."""
 
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -11,8 +11,11 @@ from sc2bench.cli.common import (
     Force,
     Overrides,
     Plugins,
+    PrintConfig,
     Quiet,
     Retrain,
+    WholeConfig,
+    examples,
     guarded,
     interruptible,
     paths,
@@ -21,8 +24,16 @@ from sc2bench.cli.common import (
 from sc2bench.core.errors import ConfigError
 from sc2bench.core.signals import end_at_once
 
+_EXAMPLES = (
+    "sc2bench run task=fashion_mnist method=entropic_student rate=0.16",
+    "sc2bench run task=scenes_detection method=input_codec method.codec=webp rate=50",
+    "sc2bench run method=end_to_end stage1.epochs=2 --print-config > mine.yaml",
+    "sc2bench run --config mine.yaml seed=1",
+    "sc2bench run --plugin mine.py --config-dir my_configs method=mine",
+)
 
-@app.command()
+
+@app.command(epilog=examples(*_EXAMPLES))
 def run(
     overrides: Overrides = None,
     config_dir: ConfigDirs = None,
@@ -30,9 +41,18 @@ def run(
     force: Force = False,
     retrain: Retrain = False,
     quiet: Quiet = False,
+    config: WholeConfig = None,
+    print_config: PrintConfig = False,
 ) -> None:
     """Train and measure one experiment, and write its record."""
-    run_experiment(overrides or [], config_dir or [], plugin or [], force=force, retrain=retrain, quiet=quiet)
+    what: dict[str, Any] = {
+        "whole": config,
+        "print_only": print_config,
+        "force": force,
+        "retrain": retrain,
+        "quiet": quiet,
+    }
+    run_experiment(overrides or [], config_dir or [], plugin or [], **what)
 
 
 def run_experiment(
@@ -44,26 +64,55 @@ def run_experiment(
     retrain: bool = False,
     quiet: bool = False,
     task: str | None = None,
+    whole: str | None = None,
+    print_only: bool = False,
 ) -> None:
-    """Runs one experiment and prints the path of its record; raises `ConfigError` if it is of another task."""
-    from sc2bench.config import compose
+    """Runs one experiment and prints the path of its record.
+
+    Args:
+        overrides: key=value.
+        config_dirs: further folders laid out like `configs/`.
+        plugins: Python files.
+        force: measure again where there is a record.
+        retrain: train and measure again where there are weights.
+        quiet: show no progress.
+        task: what the experiment must be of; `None`: any.
+        whole: a file that holds the whole configuration, which the overrides are laid over.
+        print_only: print the configuration instead of running it.
+
+    Raises:
+        ConfigError: the experiment is of another task.
+    """
+    from sc2bench.config import compose, compose_whole, written
     from sc2bench.core import processes
     from sc2bench.core.registry import load_plugins
-    from sc2bench.runs.run import Experiment, run_all
 
     load_plugins(plugins)
-    config = compose(overrides, config_dirs)
+    config = compose(overrides, config_dirs) if whole is None else compose_whole(whole, overrides, config_dirs)
     if task is not None and config.task.name != task:
         raise ConfigError(
             f"task.name: this script is for '{task}', but the task is '{config.task.name}'; choose another task="
         )
+    if print_only:
+        print("# sc2bench run --config FILE runs this; key=value behind it changes it.")
+        print(written(config), end="")
+        return
+    from sc2bench.runs.experiment import Experiment
+    from sc2bench.runs.run import run_experiments
+
     with interruptible():
-        paths = run_all([Experiment(config)], force=force, retrain=retrain, quiet=quiet)
+        paths = run_experiments([Experiment(config)], force=force, retrain=retrain, quiet=quiet)
     for path in paths if processes.is_main() else []:
         print(path)
 
 
-@app.command("import-checkpoint")
+@app.command(
+    "import-checkpoint",
+    epilog=examples(
+        "sc2bench import-checkpoint student.pt task=ilsvrc2012 method=entropic_student rate=0.16",
+        "sc2bench run task=ilsvrc2012 method=entropic_student rate=0.16",
+    ),
+)
 def import_checkpoint(
     file: Annotated[
         str, typer.Argument(help="a checkpoint of the published package: .pt, .pth or .safetensors", callback=paths)
@@ -101,10 +150,18 @@ def benchmark(task: str, default: str) -> None:
         force: Force = False,
         retrain: Retrain = False,
         quiet: Quiet = False,
+        config: WholeConfig = None,
+        print_config: PrintConfig = False,
         debug: Annotated[bool, typer.Option("--debug", help="show tracebacks of errors")] = False,
     ) -> None:
-        chosen = [f"task={default}", *(overrides or [])]
-        options = {"force": force, "retrain": retrain, "quiet": quiet}
+        chosen = [*([f"task={default}"] if config is None else []), *(overrides or [])]
+        options: dict[str, Any] = {
+            "whole": config,
+            "print_only": print_config,
+            "force": force,
+            "retrain": retrain,
+            "quiet": quiet,
+        }
         run_experiment(chosen, config_dir or [], plugin or [], task=task, **options)
 
     command.__doc__ = f"Train and measure one experiment of the task {task}."

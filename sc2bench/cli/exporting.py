@@ -7,13 +7,19 @@ import typer
 from rich.table import Table
 
 from sc2bench.cli.application import app
-from sc2bench.cli.common import Plugins, interruptible, paths
+from sc2bench.cli.common import Plugins, examples, interruptible, paths
 from sc2bench.core.progress import plain_console
 
 _MOST_SAMPLES = 1000
 
 
-@app.command("export")
+@app.command(
+    "export",
+    epilog=examples(
+        "sc2bench export checkpoints/entropic_student-de0e957432fa exported",
+        "sc2bench export checkpoints/entropic_student-de0e957432fa exported --int8 --compare --csv compared.csv",
+    ),
+)
 def export(
     checkpoint: Annotated[Path, typer.Argument(help="the folder that a run left below checkpoints/", callback=paths)],
     out: Annotated[Path, typer.Argument(help="the folder to write", callback=paths)],
@@ -33,12 +39,14 @@ def export(
     from sc2bench.core.registry import TASKS, load_plugins
     from sc2bench.exporting.export import export_device
     from sc2bench.exporting.int8 import quantize_encoder
-    from sc2bench.runs.run import calibration_images, load, trained_run
+    from sc2bench.runs.api import load
+    from sc2bench.runs.measure import calibration_images
+    from sc2bench.runs.trained import trained_experiment
 
     load_plugins(plugin or [])
-    run = trained_run(checkpoint)
+    experiment = trained_experiment(checkpoint)
     model = load(checkpoint)
-    config = run.config
+    config = experiment.config
     origin = {
         "task": config.task.name,
         "method": config.method.name,
@@ -49,12 +57,12 @@ def export(
     with interruptible():
         print(export_device(model, out, origin))
         if int8:
-            print(quantize_encoder(out, calibration_images(run)))
+            print(quantize_encoder(out, calibration_images(experiment)))
         if compare:
             from sc2bench.exporting.compare import compare as measure
             from sc2bench.exporting.compare import write_comparison
 
-            dataset = run.dataset("test", samples or min(len(run.dataset("test")), _MOST_SAMPLES))
+            dataset = experiment.dataset("test", samples or min(len(experiment.dataset("test")), _MOST_SAMPLES))
             task = TASKS[config.task.name](dataset, config.evaluation)
             rows = measure(model, out, dataset, task, batch_size=config.evaluation.batch_size)
             _show(rows, len(dataset))

@@ -5,14 +5,14 @@ from typing import Annotated
 import typer
 
 from sc2bench.cli.application import app
-from sc2bench.cli.common import ConfigDirs, Plugins
+from sc2bench.cli.common import ConfigDirs, Plugins, examples
 from sc2bench.core.errors import ConfigError, nearest
 
 # Groups of files that overrides choose from.
 _GROUPS = ("task", "method", "recipe")
 
 
-@app.command("list")
+@app.command("list", epilog=examples("sc2bench list", "sc2bench list recipe=", "sc2bench list 'image codec'"))
 def list_names(
     kind: Annotated[str | None, typer.Argument(help="for instance method; without it, all kinds")] = None,
     plugin: Plugins = None,

@@ -2,7 +2,7 @@
 
 import sys
 
-from sc2bench.cli import experiments, exporting, names, suites  # noqa: F401 - they register their commands
+from sc2bench.cli import experiments, explaining, exporting, names, suites  # noqa: F401 - they register their commands
 from sc2bench.cli.application import app
 from sc2bench.cli.common import guarded, prepare
 from sc2bench.cli.experiments import benchmark

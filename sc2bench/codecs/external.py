@@ -28,13 +28,12 @@ class ProgramCodec(ImageCodec):
 
     encoder_program: ClassVar[Program]
     decoder_program: ClassVar[Program]
+    whole_quality = True
     option_choices = {"program": (), "decoder": (), "timeout": ()}
     local_options: ClassVar[tuple[str, ...]] = ("program", "decoder", "timeout")
 
     def __init__(self, quality: float | None = None, **options: str):
         super().__init__(quality, **options)
-        if quality is not None and quality != round(quality):
-            raise ConfigError(f"codec '{self.name}' takes whole numbers, not quality {quality}; round the rate")
         self.seconds = self._seconds()
         self.encoder, self.decoder = self.find_programs()
 

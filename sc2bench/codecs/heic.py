@@ -25,6 +25,7 @@ class Heic(ImageCodec):
 
     name = "heic"
     quality_range = (0, 100)
+    whole_quality = True
     mime = "image/heic"
     option_choices = {"chroma": ("420", "444")}
 

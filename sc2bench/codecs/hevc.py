@@ -54,6 +54,8 @@ class Hevc(ImageCodec):
 
     name = "hevc"
     quality_range = (0, 51)
+    # Of a single picture x265 drops the fraction.
+    whole_quality = True
     option_choices = {
         "chroma": ("420", "444"),
         "preset": ("slow", "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slower", "veryslow"),

@@ -30,6 +30,7 @@ class JpegAbbreviated(ImageCodec):
 
     name = "jpeg_abbreviated"
     quality_range = (0, 100)
+    whole_quality = True
 
     def __init__(self, quality: float | None = None, **options: str):
         super().__init__(quality, **options)

@@ -78,6 +78,7 @@ class Jpeg(PillowCodec):
 
     name = "jpeg"
     format = "JPEG"
+    whole_quality = True
 
     def save_options(self, grey: bool) -> dict[str, Any]:
         """Quality 0..100."""
@@ -90,6 +91,7 @@ class WebP(PillowCodec):
 
     name = "webp"
     format = "WEBP"
+    whole_quality = True
 
     def save_options(self, grey: bool) -> dict[str, Any]:
         """Quality 0..100."""
@@ -102,6 +104,7 @@ class Avif(PillowCodec):
 
     name = "avif"
     format = "AVIF"
+    whole_quality = True
 
     def decode_image(self, data: bytes, shape: tuple[int, int, int]) -> np.ndarray:
         """Decodes to uint8 `shape`; pictures of another size than the container's are refused before."""

@@ -1,5 +1,6 @@
 """VVC intra pictures (ITU-T H.266) as elementary streams, through VTM, the reference software, or through VVenC."""
 
+import shutil
 from abc import abstractmethod
 from pathlib import Path
 
@@ -133,7 +134,8 @@ class Vvenc(VvcCodec):
 
     Options:
         through: the programs "vvencapp" and "vvdecapp", or "ffmpeg" with libvvenc for both, found in the package
-            imageio-ffmpeg, if that is installed, before PATH.
+            imageio-ffmpeg, if that is installed, before PATH. "installed": the programs if vvencapp is on PATH or a
+            program is named, else ffmpeg. A record says `through` where that is ffmpeg.
         preset: the encoder's effort.
         program, decoder: their paths.
     """
@@ -141,7 +143,7 @@ class Vvenc(VvcCodec):
     name = "vvenc"
     option_choices = {
         **ProgramCodec.option_choices,
-        "through": ("vvencapp", "ffmpeg"),
+        "through": ("installed", "vvencapp", "ffmpeg"),
         "preset": ("medium", "faster", "fast", "slow", "slower"),
     }
     encoder_program = Program("vvencapp", (1, 0), ("--version",), "vvenc", _VVENC_SOURCE)
@@ -149,12 +151,33 @@ class Vvenc(VvcCodec):
 
     def find_programs(self) -> tuple[str, str]:
         """The paths of encoder and decoder, which are one for ffmpeg; raises `ConfigError`."""
+        if self.options["through"] == "installed":
+            self.options["through"] = self._installed()
         if self.options["through"] == "vvencapp":
             return super().find_programs()
         path = self.options["program"] or _packaged_ffmpeg()
         return _FFMPEG.find(self.name, "program", path), _FFMPEG.find(
             self.name, "decoder", self.options["decoder"] or path
         )
+
+    @property
+    def variant(self) -> dict[str, str]:
+        """The options that change the coded bytes; not `through`, where that is the programs."""
+        return {name: value for name, value in super().variant.items() if (name, value) != ("through", "vvencapp")}
+
+    def _installed(self) -> str:
+        """What there is to code with; raises `ConfigError` if nothing is."""
+        named = self.options["program"] or self.options["decoder"]
+        if named or shutil.which(self.encoder_program.name):
+            return "vvencapp"
+        try:
+            _FFMPEG.find(self.name, "program", _packaged_ffmpeg())
+        except ConfigError as error:
+            raise ConfigError(
+                f"codec '{self.name}' needs the program 'vvencapp', but none is on PATH; get it from {_VVENC_SOURCE}, "
+                f"give its path with method.options.program=PATH, or take FFmpeg: {_FFMPEG_SOURCE}"
+            ) from error
+        return "ffmpeg"
 
     def chroma(self, channels: int) -> str:
         """4:2:0 always."""

@@ -1,29 +1,39 @@
 """Configurations: schemas, checks, and composing them from YAML and the command line."""
 
-from sc2bench.config.compose import compose, config_dir, config_files, from_resolved, load_suite
+from sc2bench.config.compose import compose, compose_whole, from_resolved, written
+from sc2bench.config.files import config_dir, config_files
+from sc2bench.config.options import FeatureLossConfig, LossConfig, OptimizerConfig, ScheduleConfig, option
 from sc2bench.config.schemas import (
     CurveConfig,
     EvaluationConfig,
     MethodConfig,
     RunConfig,
-    StageConfig,
     SuiteConfig,
     TaskConfig,
     TeacherConfig,
 )
+from sc2bench.config.stages import StageConfig
+from sc2bench.config.suites import load_suite
 
 __all__ = [
     "CurveConfig",
     "EvaluationConfig",
+    "FeatureLossConfig",
+    "LossConfig",
     "MethodConfig",
+    "OptimizerConfig",
     "RunConfig",
+    "ScheduleConfig",
     "StageConfig",
     "SuiteConfig",
     "TaskConfig",
     "TeacherConfig",
     "compose",
+    "compose_whole",
     "config_dir",
     "config_files",
     "from_resolved",
     "load_suite",
+    "option",
+    "written",
 ]

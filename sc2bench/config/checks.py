@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sc2bench.config.schemas import RunConfig, TeacherConfig
+from sc2bench.config.meanings import meanings
+from sc2bench.config.options import check_options
+from sc2bench.config.schemas import MethodConfig, RunConfig, TeacherConfig
+from sc2bench.config.stages import StageConfig
 from sc2bench.core.errors import ConfigError, nearest
-from sc2bench.core.registry import AUGMENTATIONS, DATASETS, LOSSES, METHODS, TASKS, TEACHER_LIBRARIES, TEACHERS
+from sc2bench.core.registry import AUGMENTATIONS, DATASETS, METHODS, TASKS, TEACHER_LIBRARIES, TEACHERS
 
-SCHEDULES = ("constant", "one_cycle", "cosine", "polynomial", "multi_step")
-OPTIMIZERS = ("adam", "adamw", "sgd")
 # Those of Pillow.
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "box", "hamming", "lanczos")
 PRECISIONS = ("auto", "no", "bf16", "fp16")
@@ -32,8 +33,15 @@ def check(config: RunConfig) -> None:
         raise ConfigError(
             f"task.validation_fraction: {config.task.validation_fraction} must lie between 0 and 1, such as 0.1"
         )
+    _at_least("task.training_crop", config.task.training_crop, 1)
+    taken: frozenset[str] = getattr(DATASETS[config.task.dataset], "takes", frozenset())
+    for field in ("classes", "training_crop", "keep_decoded"):
+        value = getattr(config.task, field)
+        if value not in (None, False) and field not in taken:
+            raise ConfigError(f"task.{field}: data set '{config.task.dataset}' has no such choice; leave it out")
     _one_of("task.interpolation", config.task.interpolation, INTERPOLATIONS)
     _check_teacher(config.teacher)
+    _check_choices("method", config.method)
     _one_of("mixed_precision", config.mixed_precision, PRECISIONS)
     _one_of("evaluation.split", config.evaluation.split, ("train", "validation", "test"))
     _one_of("evaluation.server_precision", config.evaluation.server_precision, ("fp32", "bf16"))
@@ -52,41 +60,51 @@ def check(config: RunConfig) -> None:
     if not 0 <= config.seed < MAX_SEED:
         raise ConfigError(f"seed: {config.seed} is not in 0 ... {MAX_SEED - 1}")
     for name, stage in config.stages.items():
-        _one_of(f"{name}.schedule", stage.schedule, SCHEDULES)
-        _one_of(f"{name}.optimizer", stage.optimizer, OPTIMIZERS)
-        _one_of(f"{name}.select", stage.select, ("loss", "quality"))
-        _at_least(f"{name}.epochs", stage.epochs, 1)
-        _at_least(f"{name}.batch_size", stage.batch_size, 1)
-        _at_least(f"{name}.samples", stage.samples, stage.batch_size)
-        _at_least(f"{name}.accumulation_steps", stage.accumulation_steps, 1)
-        _above(f"{name}.learning_rate", stage.learning_rate, 0)
-        _above(f"{name}.kd_temperature", stage.kd_temperature, 0)
-        if stage.prior_learning_rate is not None:
-            _above(f"{name}.prior_learning_rate", stage.prior_learning_rate, 0)
-        _above(f"{name}.gamma", stage.gamma, 0)
-        _at_least(f"{name}.weight_decay", stage.weight_decay, 0)
-        for field in ("kd_alpha", "label_smoothing", "momentum", "warmup"):
-            _share(f"{name}.{field}", getattr(stage, field))
-        if stage.nesterov and not stage.momentum:
-            raise ConfigError(f"{name}.nesterov: needs a momentum above 0; set {name}.momentum")
-        if not stage.losses and not stage.trainable:
-            raise ConfigError(
-                f"{name}: the experiment has no such stage; to add it, set {name}.trainable, {name}.losses and what "
-                "else it needs"
-            )
-        if not stage.losses:
-            raise ConfigError(f"{name}.losses: empty; name at least one loss")
-        for loss in stage.losses:
-            _known(f"{name}.losses", loss, LOSSES)
-        for augmentation in stage.augment:
-            _known(f"{name}.augment", augmentation, AUGMENTATIONS)
-        if stage.schedule == "multi_step" and any(not 0 < m < stage.epochs for m in stage.milestones):
-            raise ConfigError(
-                f"{name}.milestones: {stage.milestones} must lie between 1 and epochs - 1 = {stage.epochs - 1}"
-            )
-    knob = METHODS[config.method.name].rate_knob
-    if knob is not None and config.rate is None:
-        raise ConfigError(f"rate: method '{config.method.name}' needs one; add rate=VALUE (its {knob})")
+        _check_stage(name, stage)
+
+
+def require_rate(method: MethodConfig, rate: float | None) -> None:
+    """Raises `ConfigError` if a method has a rate knob that turns something, and no rate is given."""
+    knob = METHODS[method.name].rate_knob
+    if knob is not None and rate is None and method.has_rate():
+        raise ConfigError(f"rate: method '{method.name}' needs one; add rate=VALUE (its {knob})")
+
+
+def _check_choices(group: str, options: object) -> None:
+    """Checks the fields that say themselves what can be chosen."""
+    schema: type = type(options)
+    for each in meanings(schema):
+        value = getattr(options, each.name)
+        if each.choices is None or value is None:
+            continue
+        for item in [value] if isinstance(value, str) else value:
+            if isinstance(each.choices, tuple):
+                _one_of(f"{group}.{each.name}", item, each.choices)
+            else:
+                _known(f"{group}.{each.name}", item, each.choices)
+
+
+def _check_stage(name: str, stage: StageConfig) -> None:
+    _one_of(f"{name}.select", stage.select, ("loss", "quality"))
+    _one_of(f"{name}.frozen_precision", stage.frozen_precision, ("mixed", "bf16"))
+    _at_least(f"{name}.epochs", stage.epochs, 1)
+    _at_least(f"{name}.batch_size", stage.batch_size, 1)
+    _at_least(f"{name}.samples", stage.samples, stage.batch_size)
+    _at_least(f"{name}.accumulation_steps", stage.accumulation_steps, 1)
+    _above(f"{name}.learning_rate", stage.learning_rate, 0)
+    if stage.prior_learning_rate is not None:
+        _above(f"{name}.prior_learning_rate", stage.prior_learning_rate, 0)
+    if not stage.losses and not stage.trainable:
+        raise ConfigError(
+            f"{name}: the experiment has no such stage; to add it, set {name}.trainable, {name}.losses and what "
+            "else it needs"
+        )
+    if not stage.losses:
+        raise ConfigError(f"{name}.losses: empty; name at least one loss")
+    for augmentation in stage.augment:
+        _known(f"{name}.augment", augmentation, AUGMENTATIONS)
+    for key, options in stage.chosen().items():
+        check_options(f"{name}.{key}", options, stage.epochs)
 
 
 def _check_teacher(config: TeacherConfig) -> None:
@@ -123,8 +141,3 @@ def _at_least(key: str, value: float | None, least: int) -> None:
 def _above(key: str, value: float, bound: float) -> None:
     if not value > bound:
         raise ConfigError(f"{key}: {value} must be above {bound}")
-
-
-def _share(key: str, value: float) -> None:
-    if not 0 <= value <= 1:
-        raise ConfigError(f"{key}: {value} is not in 0 ... 1")

@@ -4,55 +4,51 @@ YAML files under `configs/` fill the groups; `key=value` overrides come last. Wh
 dataclass in the method's own file, found through the registry.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import fields, is_dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from sc2bench.config.checks import check
-from sc2bench.config.curves import settle_labels
+import yaml
+
+from sc2bench.config.checks import check, require_rate
 from sc2bench.config.fields import typed
 from sc2bench.config.files import (
     FILE_GROUPS,
     NO_RECIPE,
     STAGES,
     composed_files,
-    config_dir,
-    config_files,
     config_places,
     learns,
+    require_no_recipe,
 )
-from sc2bench.config.milestones import rescale
+from sc2bench.config.former import refuse_former, typed_former, upgraded
+from sc2bench.config.milestones import keys_set, rescale
 from sc2bench.config.overrides import Override, put, unquoted
 from sc2bench.config.reading import Plain, read_yaml
-from sc2bench.config.references import Verbatim, resolve
+from sc2bench.config.references import Verbatim, literal, resolve
 from sc2bench.config.schemas import (
-    CurveConfig,
     EvaluationConfig,
     RunConfig,
     Settings,
-    StageConfig,
-    SuiteConfig,
     TaskConfig,
     TeacherConfig,
 )
-from sc2bench.config.unused import has_rate, ignored
-from sc2bench.core.errors import ConfigError, nearest
+from sc2bench.config.stages import StageConfig, config_class_at, owner_of, typed_stage
+from sc2bench.config.unused import has_rate, ignored, takes
+from sc2bench.core.errors import ConfigError
 from sc2bench.core.files import at_home
 from sc2bench.core.registry import METHODS
-from sc2bench.core.text import one_line
-
-__all__ = ["compose", "config_dir", "config_files", "from_resolved", "load_suite"]
-
-# Names of figures that a suite can't give to its own.
-_OWN_FIGURES = ("cost_accuracy", "rate_cost_accuracy", "link_latency", "predictions")
 
 # What experiments that this one builds on share with it: they lie where it does.
 _PLACES = ("output", "checkpoints")
-# That of run.yaml.
-_METHOD = "entropic_student"
+# A reference to the rate, without a backslash before it.
+_RATE = re.compile(r"(?<!\\)\$\{rate\}")
+# Those of run.yaml.
+_TASK, _METHOD = "fashion_mnist", "entropic_student"
 
 
 def compose(overrides: Sequence[str] = (), config_dirs: Sequence[str] = ()) -> RunConfig:
@@ -73,11 +69,64 @@ def compose(overrides: Sequence[str] = (), config_dirs: Sequence[str] = ()) -> R
     return _composed([Override.of(text) for text in overrides], config_places(config_dirs), {})
 
 
-def _composed(overrides: Sequence[Override], places: tuple[Path, ...], given: dict[str, Any]) -> RunConfig:
+def compose_whole(path: str | Path, overrides: Sequence[str] = (), config_dirs: Sequence[str] = ()) -> RunConfig:
+    """Composes the experiment that one file holds, such as `written` makes it, with overrides laid over it.
+
+    Args:
+        path: of the YAML file, with all groups in it; no other file is read.
+        overrides: `key=value`, as those of `compose`, but for those that choose files.
+        config_dirs: where experiments that it builds on find their files, if they are given as lists of overrides.
+
+    Raises:
+        ConfigError: as `compose`; or the file can't be read, holds no experiment, or an override chooses a file.
+    """
+    settings = [Override.of(text) for text in overrides]
+    for each in settings:
+        if each.key in FILE_GROUPS:
+            raise ConfigError(f"{each.key}=: {path} is a whole configuration; leave {each.key}= or the file out")
+    tree, text = read_yaml(Path(path))
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{path} holds no configuration; write one with `sc2bench run ... --print-config`")
+    try:
+        config = _composed(settings, config_places(config_dirs), {}, tree)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    if (config.stages or config.parts) and any(each.key == "rate" for each in settings) and not _RATE.search(text):
+        # Weights of losses and rates of other experiments would stay what they were.
+        raise ConfigError(
+            f"rate=: {path} holds what was made of its rate, such as weights of losses; compose it anew with that "
+            "rate, or write ${rate} in their places"
+        )
+    return config
+
+
+def written(config: RunConfig) -> str:
+    """A whole configuration as YAML, which `compose_whole` reads as the same one."""
+    # A dollar sign would be the start of a reference.
+    text: str = yaml.safe_dump(_escaped(config.resolved()), sort_keys=False, allow_unicode=True, width=120)
+    return text
+
+
+def _escaped(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _escaped(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_escaped(item) for item in value]
+    return literal(value) if isinstance(value, str) else value
+
+
+def _composed(
+    overrides: Sequence[Override],
+    places: tuple[Path, ...],
+    given: dict[str, Any],
+    whole: dict[str, Any] | None = None,
+) -> RunConfig:
+    """Composes overrides over the files that they choose, or over a whole configuration."""
     chosen = {each.key: unquoted(each.text) for each in overrides if each.key in FILE_GROUPS}
-    tree = {"rate": None} | composed_files(chosen, places) | given
+    tree = {"rate": None} | (composed_files(chosen, places) if whole is None else whole) | given
     settings = [each for each in overrides if each.key not in FILE_GROUPS]
     _apply(tree, settings)
+    refuse_former(tree)
     tree = resolve(tree, "the configuration")
     stages = [each for each in settings if each.shared and each.stage]
     config = _expanded(from_resolved(_with_parts(tree, places, stages)))
@@ -87,15 +136,26 @@ def _composed(overrides: Sequence[Override], places: tuple[Path, ...], given: di
         reason = None if passed_over else ignored(config, each.key)
         if reason is not None:
             raise ConfigError(f"{each.key}: {reason}")
-    without_stages = chosen.get("recipe") == NO_RECIPE or any(each.key in STAGES for each in settings)
-    if without_stages and not config.stages and not config.parts and learns(chosen.get("method", _METHOD), places):
+    if not config.stages and not config.parts and whole is None:
+        _check_untrained(config, chosen, settings, places)
+    if config.rate is not None and not has_rate(config):
+        raise ConfigError(f"rate: {ignored(config, 'rate')}")
+    return config
+
+
+def _check_untrained(
+    config: RunConfig, chosen: Mapping[str, str], settings: Sequence[Override], places: tuple[Path, ...]
+) -> None:
+    """Refuses a method that learns and has no stages of training: `run` would measure random weights."""
+    task, method, recipe = chosen.get("task", _TASK), chosen.get("method", _METHOD), chosen.get("recipe")
+    taken_out = recipe == NO_RECIPE or any(each.key in STAGES for each in settings)
+    if config.method.learns() and recipe is None and not taken_out:
+        require_no_recipe(task, method, places)
+    if config.method.learns() or (taken_out and learns(method, places)):
         raise ConfigError(
             f"stage1: null, so that `run` would measure random weights of '{config.method.name}', which learns; set "
             "stage1.trainable, stage1.losses and what else it needs"
         )
-    if config.rate is not None and not has_rate(config):
-        raise ConfigError(f"rate: {ignored(config, 'rate')}")
-    return config
 
 
 def _apply(tree: dict[str, Any], settings: Sequence[Override]) -> None:
@@ -112,26 +172,32 @@ def _apply(tree: dict[str, Any], settings: Sequence[Override]) -> None:
     for shared, group in groupby(settings, key=lambda each: each.shared):
         level = [each for each in group if not shared or (each.stage in (None, *has) and (each.key != "rate" or knob))]
         before = {name: deepcopy(tree.get(name)) for name in STAGES}
+        keys: set[str] = set()
         for each in level:
-            _set(tree, each, schema)
-        keys = {each.key for each in level}
+            if not shared or takes(tree, each.key):
+                keys |= keys_set(each.key, _set(tree, each, schema))
         for name in STAGES:
-            if f"{name}.epochs" in keys and f"{name}.milestones" not in keys and isinstance(tree.get(name), dict):
-                rescale(before[name], tree[name])
+            if f"{name}.epochs" in keys and isinstance(tree.get(name), dict):
+                rescale(before[name], tree[name], name, keys)
 
 
-def _set(tree: dict[str, Any], override: Override, method: type) -> None:
+def _set(tree: dict[str, Any], override: Override, method: type) -> Any:
     group, *path = override.key.split(".")
     schemas = _schemas(method)
-    if group in schemas:
+    owner = owner_of(tree, (group, *path))
+    options = None if owner is None else config_class_at(*owner)
+    if options is not None:
+        value = override.value(options, path[-1:])
+    elif group in schemas:
         value = override.value(schemas[group], path) if path else override.value(None, [group])
     else:
         value = override.value(Settings, [group, *path])
     put(tree, override.key, value)
+    return value
 
 
 def _with_parts(raw: dict[str, Any], places: tuple[Path, ...], stages: Sequence[Override]) -> dict[str, Any]:
-    """Composes the experiments that `source` and `members` give as lists of overrides.
+    """Composes the experiments that `source` and `members` give as lists of overrides; others are whole already.
 
     They lie where this one does, and have its seed and precision, unless they name others.
     """
@@ -139,6 +205,8 @@ def _with_parts(raw: dict[str, Any], places: tuple[Path, ...], stages: Sequence[
     given |= {name: raw[name] for name in ("seed", "mixed_precision") if name in raw}
 
     def part(key: str, overrides: Any) -> dict[str, Any]:
+        if isinstance(overrides, dict):
+            return overrides
         if not isinstance(overrides, list) or not all(isinstance(text, str) for text in overrides):
             raise ConfigError(f"{key}: '{overrides}' is no list of overrides, such as [task=ilsvrc2012, rate=0.16]")
         try:
@@ -161,8 +229,9 @@ def _expanded(config: Any) -> Any:
         value = getattr(config, name)
         if isinstance(value, str):
             setattr(config, name, at_home(value))
-        elif is_dataclass(value) and not isinstance(value, RunConfig):
-            _expanded(value)
+        for inner in value.values() if isinstance(value, dict) else [value]:
+            if is_dataclass(inner) and not isinstance(inner, RunConfig):
+                _expanded(inner)
     return config
 
 
@@ -173,89 +242,6 @@ def from_resolved(raw: dict[str, Any]) -> RunConfig:
     config = _typed_run(raw)
     check(config)
     return config
-
-
-def load_suite(name: str, config_dirs: Sequence[str] = ()) -> SuiteConfig:
-    """Reads a suite by name (from `configs/suite/`) or by the path of a YAML file.
-
-    Raises:
-        ConfigError: no such suite, a typo in it, or a suite without curves.
-    """
-    path = Path(at_home(name))
-    if path.suffix not in (".yaml", ".yml"):
-        known = config_files("suite", config_dirs)
-        if name not in known:
-            raise ConfigError(f"unknown suite '{name}'; {nearest(name, known)}")
-        path = known[name]
-    raw, _ = read_yaml(path)
-    if not isinstance(raw, dict) or not isinstance(raw.get("curves"), list) or not raw["curves"]:
-        raise ConfigError(f"suite file {path} lists no curves; add at least one under 'curves:'")
-    try:
-        return _typed_suite(raw, path)
-    except ConfigError as error:
-        raise ConfigError(f"suite file {path}: {error}") from error
-
-
-def _typed_suite(raw: dict[str, Any], path: Path) -> SuiteConfig:
-    raw = resolve(raw, "the suite")
-    raw.setdefault("name", path.stem)
-    given = raw.pop("curves")
-    curves = [typed(CurveConfig, curve, f"curves[{i}]") for i, curve in enumerate(given)]
-    suite = typed(SuiteConfig, raw, "", extra=("curves",))
-    suite.curves = curves
-    # Folders of results and jobs are named after it.
-    if (
-        not suite.name
-        or not suite.name.isprintable()
-        or suite.name.startswith(".")
-        or Path(suite.name).name != suite.name
-    ):
-        raise ConfigError(f"name: '{suite.name}' is no plain file name; use one such as 'my_suite'")
-    settle_labels(suite, given)
-    labels = [curve.label for curve in curves]
-    for i, curve in enumerate(curves):
-        if labels.count(curve.label) > 1:
-            raise ConfigError(f"suite '{suite.name}' has two curves with the label '{curve.label}'; give each its own")
-        if curve.rates is not None and not curve.rates:
-            raise ConfigError(f"curves[{i}].rates: empty; list at least one, or leave rates out ('{curve.label}')")
-        for j, rate in enumerate(curve.rates or []):
-            if rate in (curve.rates or [])[:j]:
-                raise ConfigError(f"curves[{i}].rates[{j}]: {rate:g} is there twice; leave one ('{curve.label}')")
-    suite.curves.sort(key=lambda curve: curve.order)
-    if suite.anchor is not None and suite.anchor not in labels:
-        raise ConfigError(
-            f"anchor: suite '{suite.name}' has no curve '{suite.anchor}'; {nearest(suite.anchor, labels)}"
-        )
-    _check_figures(suite, labels)
-    for curve in curves:
-        _check_seeds(suite.name, curve)
-    return suite
-
-
-def _check_seeds(suite: str, curve: CurveConfig) -> None:
-    if curve.seeds is None:
-        return
-    where = f"suite '{suite}', curve '{curve.label}': seeds"
-    if not curve.seeds:
-        raise ConfigError(f"{where}: no seed is listed; list some, such as [0, 1, 2], or leave seeds out")
-    for seed in curve.seeds:
-        if curve.seeds.count(seed) > 1:
-            raise ConfigError(f"{where}: {seed} stands there twice; list each seed once")
-
-
-def _check_figures(suite: SuiteConfig, labels: Sequence[str]) -> None:
-    for name, shown in suite.figures.items():
-        if name in _OWN_FIGURES:
-            raise ConfigError(f"figures: '{name}' is a figure that every report may have; give this one another name")
-        if not name or Path(name).name != name or one_line(name) != name:
-            raise ConfigError(f"figures: '{name}' is not a file name; use a plain name such as 'rate_accuracy'")
-        if not shown:
-            raise ConfigError(f"figures.{name}: no curves; list labels of curves, or leave the figure out")
-        for label in shown:
-            if label not in labels:
-                raise ConfigError(
-                    f"figures.{name}: suite '{suite.name}' has no curve '{label}'; {nearest(label, labels)}"
-                )
 
 
 def _typed_run(raw: dict[str, Any]) -> RunConfig:
@@ -269,10 +255,12 @@ def _typed_run(raw: dict[str, Any]) -> RunConfig:
     schemas = _schemas(_method_schema(raw.get("method")))
     scalars = {key: value for key, value in raw.items() if key not in (*schemas, *parts)}
     settings = typed(Settings, scalars, "", extra=(*schemas, *parts))
-    groups = {}
+    groups = {"method": _typed_group(schemas["method"], raw["method"], "method")}
+    # Before stages, which may have taken it for the weight of a loss.
+    require_rate(groups["method"], settings.rate)
     for name, schema in schemas.items():
-        if raw.get(name) is not None:
-            groups[name] = _typed_group(schema, _without_null_losses(raw[name]), name)
+        if name not in groups and raw.get(name) is not None:
+            groups[name] = _typed_group(schema, raw[name], name)
     return RunConfig(**vars(settings), **groups, **parts)  # type: ignore[arg-type]
 
 
@@ -288,8 +276,12 @@ def _typed_group(schema: type, raw: Any, name: str) -> Any:
     # Experiments of a suite differ in few groups.
     key = schema, name, repr(_marked(raw))
     if key not in _typed_groups:
-        _typed_groups[key] = typed(schema, raw, name)
+        _typed_groups[key] = _typed_stage(raw, name) if schema is StageConfig else typed(schema, raw, name)
     return deepcopy(_typed_groups[key])
+
+
+def _typed_stage(raw: Any, name: str) -> StageConfig:
+    return typed_former(typed_stage(upgraded(raw, name), name), name)
 
 
 def _marked(value: Any) -> Any:
@@ -308,10 +300,3 @@ def _method_schema(method: Any) -> type:
         return METHODS[method["name"]].config_class
     except ConfigError as error:
         raise ConfigError(f"method.name: {error}") from None
-
-
-def _without_null_losses(group: Any) -> Any:
-    """Files are merged key by key, so a recipe drops a loss of the method's file by setting it to null."""
-    if isinstance(group, dict) and isinstance(group.get("losses"), dict):
-        return group | {"losses": {name: weight for name, weight in group["losses"].items() if weight is not None}}
-    return group

@@ -9,15 +9,17 @@ from typing import Any
 
 from sc2bench.config.overrides import merged
 from sc2bench.config.reading import read_yaml
+from sc2bench.config.stages import STAGES
 from sc2bench.core.errors import ConfigError, nearest
 from sc2bench.core.files import at_home
-from sc2bench.core.registry import METHODS
+from sc2bench.core.registry import METHODS, plugin_folders
 
 # Groups whose choice is a file, as in `method=entropic_student`.
 FILE_GROUPS = ("task", "method", "recipe")
 # The recipe of whoever sets all stages by hand.
 NO_RECIPE = "none"
-STAGES = ("stage1", "stage2", "stage3")
+# Of files that include each other, one upon the other.
+_MAX_INCLUDED = 10
 _PACKAGE = re.compile(r"(?:#.*\n|\s*\n)*?#\s*@package\s+(\S+)")
 
 
@@ -32,7 +34,11 @@ def config_dir() -> Path:
 
 
 def config_places(config_dirs: Sequence[str] = ()) -> tuple[Path, ...]:
-    """The package's folder and further ones, whose files go before; raises `ConfigError` for one that can't be read."""
+    """The package's folder, those of plugins that are packages, and further ones; files of later ones go before.
+
+    Raises:
+        ConfigError: a folder can't be read.
+    """
     further = []
     for folder in config_dirs:
         try:
@@ -42,7 +48,7 @@ def config_places(config_dirs: Sequence[str] = ()) -> tuple[Path, ...]:
             # Links in a circle are a RuntimeError.
             reason = getattr(error, "strerror", None) or error
             raise ConfigError(f"--config-dir: {folder} can't be read: {reason}; name a folder like configs/") from error
-    return (config_dir(), *further)
+    return (config_dir(), *plugin_folders("configs"), *further)
 
 
 def config_files(group: str, config_dirs: Sequence[str] = ()) -> dict[str, Path]:
@@ -103,21 +109,28 @@ def learns(method: str, places: tuple[Path, ...]) -> bool:
 
 def _own_recipe(task: str, method: str, tree: Mapping[str, Any], places: tuple[Path, ...]) -> str | None:
     """The recipe that is named after task and method; `None` where there is none and none is needed."""
-    known = _files("recipe", places)
-    if f"{task}_{method}" in known:
+    if f"{task}_{method}" in _files("recipe", places):
         return f"{task}_{method}"
     # A method whose file holds all that it needs has recipes for no task.
-    others = [name for each in sorted(_files("task", places)) if (name := f"{each}_{method}") in known]
-    if others and any(tree.get(stage) is not None for stage in STAGES):
-        raise ConfigError(
-            f"recipe: method '{method}' learns, and there is no recipe of it for task '{task}' (there are "
-            f"{', '.join(others)}); choose one with recipe=NAME, or set the stages yourself with recipe={NO_RECIPE}"
-        )
+    if any(tree.get(stage) is not None for stage in STAGES):
+        require_no_recipe(task, method, places)
     return None
 
 
-def _group(group: str, name: str, places: tuple[Path, ...], including: tuple[str, ...] = ()) -> dict[str, Any]:
-    """A file of a group under the keys that its `# @package` gives it, laid over those that its `defaults` include."""
+def require_no_recipe(task: str, method: str, places: Sequence[Path]) -> None:
+    """Raises `ConfigError` where a method that learns has recipes, but none for the task; the sentence lists them."""
+    known = _files("recipe", places)
+    others = [name for each in sorted(_files("task", places)) if (name := f"{each}_{method}") in known]
+    if others:
+        raise ConfigError(
+            f"recipe: method '{method}' learns, and there is no recipe of it for task '{task}'; take one for another "
+            f"task with recipe=NAME ({', '.join(others)}), write recipe/{task}_{method}.yaml with 'include: NAME' and "
+            f"what differs in a folder that --config-dir names, or set the stages yourself with recipe={NO_RECIPE}"
+        )
+
+
+def _group(group: str, name: str, places: tuple[Path, ...], including: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """A file of a group under the keys that its `# @package` gives it, laid over those that it includes."""
     known = _files(group, places)
     if name not in known:
         if group == "method" and name in METHODS:
@@ -127,21 +140,50 @@ def _group(group: str, name: str, places: tuple[Path, ...], including: tuple[str
             )
         names = [*known, NO_RECIPE] if group == "recipe" else list(known)
         raise ConfigError(f"{group}: unknown {group} '{name}'; {nearest(name, names)}")
-    if name in including:
-        raise ConfigError(f"{known[name]} includes itself by way of {', '.join(including)}; take one out of defaults")
-    own, text = read_yaml(known[name])
+    path = known[name]
+    own, text = read_yaml(path)
     if not isinstance(own, dict):
-        raise ConfigError(f"{known[name]} holds no fields; write key: value")
-    defaults = own.pop("defaults", ["_self_"])
-    if not isinstance(defaults, list) or not all(isinstance(each, str) for each in defaults):
-        raise ConfigError(f"{known[name]}: defaults: '{defaults}' is no list of names of other files of this group")
+        raise ConfigError(f"{path} holds no fields; write key: value")
+    names = take_included(own, path, known, including)
     package = _PACKAGE.match(text)
     for part in reversed(_package_parts(package[1] if package else group)):
         own = {part: own}
     tree: dict[str, Any] = {}
-    for each in defaults if "_self_" in defaults else [*defaults, "_self_"]:
-        tree = merged(tree, own if each == "_self_" else _group(group, each, places, (*including, name)))
-    return tree
+    for each in names:
+        tree = merged(tree, _group(group, each, places, (*including, path)))
+    return merged(tree, own)
+
+
+def take_included(own: dict[str, Any], path: Path, known: Mapping[str, Path], including: Sequence[Path]) -> list[str]:
+    """Takes `include` out of a file's tree.
+
+    Args:
+        own: what the file says; changed in place.
+        path: of the file.
+        known: the files of its group by name.
+        including: the files that lead to this one, the first one first.
+
+    Returns:
+        The names of the files that this one is laid over, the undermost first.
+
+    Raises:
+        ConfigError: a name that is unknown or no name, a file that includes itself, or too many upon each other.
+    """
+    if "defaults" in own:
+        raise ConfigError(f"{path}: 'defaults' is called include; write include: [NAME, ...], which this one lies over")
+    if path in including:
+        chain = ", ".join(each.stem for each in (*including[including.index(path) :], path))
+        raise ConfigError(f"{path} includes itself ({chain}); take one of them out of include")
+    if len(including) >= _MAX_INCLUDED:
+        raise ConfigError(f"{path}: include: more than {_MAX_INCLUDED} files lie over each other; join some of them")
+    names = own.pop("include", [])
+    names = [names] if isinstance(names, str) else names
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ConfigError(f"{path}: include: '{names}' is neither a name nor a list of names of files beside this one")
+    for name in names:
+        if name not in known:
+            raise ConfigError(f"{path}: include: unknown {path.parent.name} '{name}'; {nearest(name, known)}")
+    return [str(name) for name in names]
 
 
 def _package_parts(package: str) -> list[str]:

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from sc2bench.config.fields import type_at
+from sc2bench.config.former import choose, fitting
 from sc2bench.config.reading import Plain, parse_flow
 from sc2bench.config.references import Verbatim
+from sc2bench.config.stages import is_choice, is_loss, owner_of, spelled_out
 from sc2bench.core.errors import ConfigError
 
 _QUOTED = re.compile(r"""'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)\"""", re.DOTALL)
@@ -77,20 +79,39 @@ def unquoted(text: str) -> str:
 
 def put(tree: dict[str, Any], key: str, value: Any) -> None:
     """Sets a field of a tree, mappings merged into what is there; raises `ConfigError` where there are no fields."""
-    *groups, name = key.split(".")
+    *groups, name = path = tuple(key.split("."))
+    if name == "name" and owner_of(tree, path) is not None:
+        # Another name brings other options.
+        *groups, name = path = path[:-1]
+        value = {"name": value}
     place = tree
-    for group in groups:
-        inner = {} if place.get(group) is None else place[group]
+    for depth, group in enumerate(groups, 1):
+        inner = {} if place.get(group) is None else spelled_out(place[group], path[:depth])
         if not isinstance(inner, dict):
             raise ConfigError(f"{key}: '{group}' is {inner}, which has no fields")
         # What an alias stands for may lie in several places.
         place[group] = dict(inner)
         place = place[group]
-    place[name] = merged(place.get(name), value)
+    value = spelled_out(value, path)
+    below = choose(place, value, path) if is_choice(path) and isinstance(value, dict) else place.get(name)
+    place[name] = merged(below, value, path)
 
 
-def merged(below: Any, above: Any) -> Any:
-    """Lays one tree over another: mappings are merged key by key, everything else is replaced."""
-    if not isinstance(below, dict) or not isinstance(above, dict):
+def merged(below: Any, above: Any, path: tuple[str, ...] = ()) -> Any:
+    """Lays one tree over another: mappings are merged key by key, everything else is replaced.
+
+    Options of a stage's optimizer, schedule and losses come out in their long form; see `fitting` for what stays of
+    them.
+
+    Args:
+        below: a tree.
+        above: what goes before it.
+        path: of both, from the top of the configuration.
+    """
+    below, above = spelled_out(below, path), spelled_out(above, path)
+    if not isinstance(above, dict):
         return above
-    return below | {key: merged(below.get(key), value) for key, value in above.items()}
+    below = below if isinstance(below, dict) else {}
+    if is_choice(path) or is_loss(path):
+        below = fitting(below, above, path)
+    return below | {key: merged(below.get(key), value, (*path, key)) for key, value in above.items()}

@@ -18,6 +18,15 @@ class Verbatim(str):
     __slots__ = ()
 
 
+def literal(text: str) -> str:
+    r"""Text that `resolve` turns into the given one, whatever looks like a reference in it.
+
+    >>> print(literal("a ${rate} c"))
+    a \${rate} c
+    """
+    return _REFERENCE.sub(lambda found: f"{2 * found[1]}\\${{{found[2]}}}", text)
+
+
 def resolve(tree: dict[str, Any], what: str) -> dict[str, Any]:
     r"""Replaces all references of a tree by what they refer to.
 

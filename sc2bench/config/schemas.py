@@ -3,135 +3,179 @@
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import MISSING, Field, asdict, dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, field
 from enum import Enum
 from pathlib import PurePath
-from typing import Any
+from typing import Annotated, Any
 
-from sc2bench.core.registry import DATASETS
+from annotated_doc import Doc
+
+from sc2bench.config.former import identity
+from sc2bench.config.options import changed
+from sc2bench.config.stages import FORMER, STAGES, StageConfig
+from sc2bench.core.registry import DATASETS, METHODS, TASKS, TEACHER_LIBRARIES, TEACHERS
+
+# A field says what it means, and which names or texts can be chosen, beside its type: `sc2bench explain` prints that.
+SPLITS = ("train", "validation", "test")
 
 
 @dataclass
 class TaskConfig:
     """What is predicted, and from which data."""
 
-    name: str = "???"
-    dataset: str = "???"
-    # Folder of the data set; None: the data set's own search (environment variable, system folder, download).
-    root: str | None = None
-    # For data sets of files, in pixels: the shorter side is resized to `resize`, and `crop` x `crop` cut out of the
-    # middle (in training: out of a random place). None: the data set's own sizes. For segmentation nothing is cut out
-    # but in training, and None leaves images as they are.
-    resize: int | None = None
-    crop: int | None = None
-    interpolation: str = "bilinear"
-    # Share of the training set that is held out for validation, where the data set has no split of its own for it;
-    # None: the data set's own share, and more of a small one.
-    validation_fraction: float | None = None
+    name: Annotated[str, Doc("What is predicted."), TASKS] = "???"
+    dataset: Annotated[str, Doc("The data that it is predicted from."), DATASETS] = "???"
+    root: Annotated[
+        str | None,
+        Doc("Folder of the data set; null: its own search (environment variable, system folder, download)."),
+    ] = None
+    resize: Annotated[
+        int | None,
+        Doc(
+            "Pixels that the shorter side is resized to, of data sets of files; null: the data set's own size, and for "
+            "segmentation images stay as they are."
+        ),
+    ] = None
+    crop: Annotated[
+        int | None,
+        Doc(
+            "Pixels of the square that is cut out of the middle, in training out of a random place, of data sets of "
+            "files; null: the data set's own size. For segmentation nothing is cut out but in training."
+        ),
+    ] = None
+    interpolation: Annotated[str, Doc("How images of data sets of files are resized: one of Pillow's filters.")] = (
+        "bilinear"
+    )
+    validation_fraction: Annotated[
+        float | None,
+        Doc(
+            "Share of the training set that is held out for validation, where the data set has no split of its own for "
+            "it; null: the data set's own share, and more of a small one."
+        ),
+    ] = None
+    classes: Annotated[
+        str | None,
+        Doc(
+            'What names of class folders of photographs mean: "imagenet1k", classes of ImageNet by WordNet IDs or by '
+            'indices among its 1000; "folders", each is a class; null: as the data set says.'
+        ),
+    ] = None
+    training_crop: Annotated[
+        int | None,
+        Doc(
+            "Training sees random squares of so many pixels a side out of the middle of the resized images, in their "
+            "scale; null: random parts of any scale and shape, resized to crop."
+        ),
+    ] = None
+    keep_decoded: Annotated[
+        bool,
+        Doc("Whether images are decoded once and kept, in memory or in a file of the cache that is mapped into it."),
+    ] = False
 
 
 @dataclass
 class TeacherConfig:
-    """The reference model.
+    """The reference model."""
 
-    `library`: "" for a model that is registered here; "torchvision" or "timm": `name` is that library's own.
-    `weights`: "packaged" (of a model registered here), "random", the path of a file (.safetensors, .pth, .pt); of a
-    library also its own names ("DEFAULT", "IMAGENET1K_V1", ...; "pretrained", "ra3_in1k", ...) and hf-hub:owner/name.
-    `backbone`: a model registered here whose packaged stages are what one with random weights starts with.
-    """
-
-    name: str = "???"
-    weights: str = "packaged"
-    library: str = ""
-    backbone: str | None = None
-
-
-@dataclass
-class StageConfig:
-    """One stage of training.
-
-    `trainable` lists modules of the split model by path; everything else is frozen and in evaluation mode.
-    `losses` maps loss names to weights; `features` lists the stages of the teacher whose outputs are imitated.
-    """
-
-    epochs: int = 10
-    batch_size: int = 64
-    trainable: list[str] = field(default_factory=list)
-    losses: dict[str, float] = field(default_factory=dict)
-    features: list[str] = field(default_factory=list)
-    kd_alpha: float = 0.5
-    kd_temperature: float = 1.0
-    label_smoothing: float = 0.0
-    optimizer: str = "adam"
-    learning_rate: float = 1e-3
-    # The prior's own parameters want a larger step than the transforms; None: the same.
-    prior_learning_rate: float | None = None
-    momentum: float = 0.9
-    nesterov: bool = False
-    weight_decay: float = 0.0
-    schedule: str = "multi_step"
-    warmup: float = 0.2
-    milestones: list[int] = field(default_factory=list)
-    gamma: float = 0.1
-    augment: list[str] = field(default_factory=list)
-    # What the best epoch is chosen by on validation: the stage's own loss, or the task's main metric ("quality").
-    select: str = "loss"
-    # Limit the training set to a fixed part of it, which has its share of each class; None: all.
-    samples: int | None = None
-    # Batches whose gradients are averaged to one step of the optimizer.
-    accumulation_steps: int = 1
+    name: Annotated[str, Doc("A model that is registered here, or one of the library's own."), TEACHERS] = "???"
+    weights: Annotated[
+        str,
+        Doc(
+            '"packaged" (of a model registered here), "random", or the path of a file (.safetensors, .pth, .pt); of a '
+            'library also its own names ("DEFAULT", "IMAGENET1K_V1", ...; "pretrained", "ra3_in1k", ...) and '
+            "hf-hub:owner/name."
+        ),
+    ] = "packaged"
+    library: Annotated[
+        str, Doc('Where the model comes from; "" for one that is registered here.'), TEACHER_LIBRARIES
+    ] = ""
+    backbone: Annotated[
+        str | None,
+        Doc("A model registered here whose packaged layers are what one with random weights starts with."),
+        TEACHERS,
+    ] = None
 
 
 @dataclass
 class EvaluationConfig:
-    """What is measured in the end. `samples`: a fixed part of the split, with its share of each class; None: all.
+    """What is measured in the end."""
 
-    `batch_size` is the most samples, and `batch_pixels` the most pixels that the networks take at once, on both sides.
-    `coco_backend`: what computes mean average precision, "pycocotools" or "faster_coco_eval".
-    `server_precision`: "fp32", or "bf16" for a server half that computes its convolutions and matrix products in
-    bfloat16, which is faster where the processor has it. Bytes don't depend on it, predictions do a little.
-    `estimate`: whether the prior's estimate of the bits is measured, too, from the latents that are coded.
-    `latency_repeats`: how often each half is timed on single images, fewer if that takes long; 0: not at all.
-    `threads`: of PyTorch's operators while it is timed; one stands for a weak device.
-    `numbered`: packets that are dropped, repeated or put in another order are noticed; that takes a byte a packet
-    without checksums, none with them.
-    `packet_pixels`: of an image that a receiver takes on itself, see `Limits`; None: its default.
-    `export`: the device's half is exported as ONNX, where that is possible, to know the size of its file and its time
-    on ONNX Runtime. `export_int8`: also with a quantized encoder.
-    `bootstrap`: how often images are drawn again for the confidence intervals of mAP and mIoU; 0: they have none. For
-    mAP that takes about 2 seconds for 500 images and 20 for COCO's 5,000. It changes no measured value, so that it
-    does not make another point.
-    """
-
-    split: str = "test"
-    batch_size: int = 250
-    samples: int | None = None
-    checksum: bool = False
-    numbered: bool = False
-    packet_pixels: int | None = None
-    coco_backend: str = "pycocotools"
-    server_precision: str = "fp32"
-    estimate: bool = True
-    latency_repeats: int = 50
-    threads: int = 1
-    export: bool = False
-    export_int8: bool = False
-    batch_pixels: int = 1 << 24
-    bootstrap: int = 1000
+    split: Annotated[str, Doc("The part of the data set that is measured on."), SPLITS] = "test"
+    batch_size: Annotated[int, Doc("Samples that the networks take at once, at most, on both sides.")] = 250
+    samples: Annotated[
+        int | None, Doc("Measures on a fixed part of so many, with its share of each class; null: all.")
+    ] = None
+    checksum: Annotated[bool, Doc("Whether packets carry one, so that any damage is noticed.")] = False
+    numbered: Annotated[
+        bool,
+        Doc(
+            "Whether packets that are dropped, repeated or put in another order are noticed; that takes a byte a "
+            "packet without checksums, none with them."
+        ),
+    ] = False
+    packet_pixels: Annotated[
+        int | None,
+        Doc("Pixels of an image that a receiver takes on itself to decode, at most; null: the package's own bound."),
+    ] = None
+    coco_backend: Annotated[str, Doc("What computes mean average precision."), ("pycocotools", "faster_coco_eval")] = (
+        "pycocotools"
+    )
+    server_precision: Annotated[
+        str,
+        Doc(
+            '"bf16": the server half computes its convolutions and matrix products in bfloat16, which is faster where '
+            "the processor has it; bytes don't depend on it, predictions do a little."
+        ),
+        ("fp32", "bf16"),
+    ] = "fp32"
+    estimate: Annotated[
+        bool,
+        Doc("Whether the prior's estimate of the bits is measured, too, from the latents that are coded."),
+    ] = True
+    latency_repeats: Annotated[
+        int, Doc("How often each half is timed on single images, fewer if that takes long; 0: not at all.")
+    ] = 50
+    threads: Annotated[
+        int, Doc("Threads of PyTorch's operators while they are timed; one stands for a weak device.")
+    ] = 1
+    export: Annotated[
+        bool,
+        Doc(
+            "Whether the device's half is exported as ONNX, where that is possible, to know the size of its file and "
+            "its time on ONNX Runtime."
+        ),
+    ] = False
+    export_int8: Annotated[bool, Doc("With export: also with an encoder that is quantized to 8 bits.")] = False
+    batch_pixels: Annotated[int, Doc("Pixels that the networks take at once, at most, on both sides.")] = 1 << 24
+    bootstrap: Annotated[
+        int,
+        Doc(
+            "How often images are drawn again for the confidence intervals of mAP and mIoU; 0: they have none. For mAP "
+            "that takes about 2 seconds for 500 images and 20 for COCO's 5,000. It changes no measured value, so that "
+            "it does not make another point."
+        ),
+    ] = 1000
 
 
 @dataclass
 class Settings:
     """The fields of an experiment that belong to no group."""
 
-    # The value of what the method calls its rate knob: beta, quality, ...
-    rate: float | None = None
-    seed: int = 0
-    mixed_precision: str = "auto"
-    # Processes that read data; None: as many as suit the machine, where it lies in files.
-    workers: int | None = None
-    output: str = "results"
-    checkpoints: str = "checkpoints"
+    rate: Annotated[
+        float | None,
+        Doc("The value of the method's rate knob, such as beta or a quality; null: the method has none."),
+    ] = None
+    seed: Annotated[int, Doc("Of everything that is random, 0 ... 2047.")] = 0
+    mixed_precision: Annotated[
+        str,
+        Doc('Of training; "auto": what is fastest on the machine, "no": single precision.'),
+        ("auto", "no", "bf16", "fp16"),
+    ] = "auto"
+    workers: Annotated[
+        int | None, Doc("Processes that read data; null: as many as suit the machine, where it lies in files.")
+    ] = None
+    output: Annotated[str, Doc("Folder that records are written below.")] = "results"
+    checkpoints: Annotated[str, Doc("Folder that trained weights are written below.")] = "checkpoints"
 
 
 @dataclass
@@ -146,10 +190,17 @@ class RunConfig(Settings):
     stage2: StageConfig | None = None
     stage3: StageConfig | None = None
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
-    # The experiment whose trained device half is taken over, such as that of another task.
-    source: "RunConfig | None" = None
-    # Experiments whose trained server halves stand behind one device half.
-    members: list["RunConfig"] = field(default_factory=list)
+    source: Annotated[
+        "RunConfig | None",
+        Doc(
+            "The experiment whose trained device half is taken over, such as that of another task: a list of "
+            "overrides, such as [task=ilsvrc2012, method=entropic_student, rate=0.16]."
+        ),
+    ] = None
+    members: Annotated[
+        list["RunConfig"],
+        Doc("Experiments whose trained server halves stand behind one device half: a list of lists of overrides."),
+    ] = field(default_factory=list)
 
     @property
     def parts(self) -> list["RunConfig"]:
@@ -164,7 +215,7 @@ class RunConfig(Settings):
 
     def resolved(self) -> dict[str, Any]:
         """The whole configuration as plain, JSON-ready values."""
-        return _plain(asdict(self))
+        return _resolved(asdict(self))
 
     def training_hash(self) -> str:
         """Names everything that the trained weights depend on, as 12 hexadecimal digits."""
@@ -188,8 +239,10 @@ def _digest(config: RunConfig, leave_out: Iterable[str]) -> str:
 
     In turn a default must never be changed: new behaviour is a new field, or a value in a YAML file.
     """
-    kept = {key: value for key, value in _changed(config).items() if key not in leave_out}
-    kept.get("task", {}).pop("root", None)
+    stages = {name: identity(stage) for name, stage in config.stages.items()}
+    kept = changed(config, leave_out=(*leave_out, *stages)) | stages
+    for place in ("root", "keep_decoded"):
+        kept.get("task", {}).pop(place, None)
     # What "auto" comes to on a machine is a part of the surroundings; single precision is the usual.
     if config.mixed_precision == "no":
         kept.pop("mixed_precision", None)
@@ -212,17 +265,15 @@ def _in_random_order(dataset: str) -> bool:
     return dataset in DATASETS and getattr(DATASETS[dataset], "in_random_order", False)
 
 
-def _changed(value: Any) -> Any:
-    """A dataclass as a dictionary of the fields that differ from their defaults; anything else as it is."""
-    if not is_dataclass(value) or isinstance(value, type):
-        return value
-    kept = {f.name: getattr(value, f.name) for f in fields(value)}
-    return {f.name: _changed(kept[f.name]) for f in fields(value) if kept[f.name] != _default(f)}
-
-
-def _default(of: "Field[Any]") -> Any:
-    """What a field is unless it is set; for one that must be set, what no value equals."""
-    return of.default if of.default_factory is MISSING else of.default_factory()
+def _resolved(config: dict[str, Any]) -> dict[str, Any]:
+    """A whole configuration as plain values, without former options where a stage has none."""
+    for name in STAGES:
+        if config[name] is not None and not config[name][FORMER]:
+            del config[name][FORMER]
+    parts = [*([] if config["source"] is None else [config["source"]]), *config["members"]]
+    for part in parts:
+        _resolved(part)
+    return _plain(config)
 
 
 def _plain(value: Any) -> Any:
@@ -240,9 +291,17 @@ def _plain(value: Any) -> Any:
 
 @dataclass
 class MethodConfig:
-    """Base of what a method can be told; `name` is its key in the registry."""
+    """What a method can be told; each method has fields of its own beside its name."""
 
-    name: str = "???"
+    name: Annotated[str, Doc("How the input is turned into bytes, and bytes into predictions."), METHODS] = "???"
+
+    def has_rate(self) -> bool:
+        """Whether the method's rate knob, if it has one, turns anything with these settings."""
+        return True
+
+    def learns(self) -> bool:
+        """Whether the weights are worth nothing until they are trained here, whatever the method's file says."""
+        return False
 
     def unused(self) -> dict[str, str]:
         """Names of the fields that have no effect beside the values of the others, each with the reason."""
@@ -251,32 +310,42 @@ class MethodConfig:
 
 @dataclass
 class CurveConfig:
-    """One curve of a suite: overrides that all its points share, and the rates, each with every seed."""
+    """One curve of a suite."""
 
-    label: str = "???"
-    overrides: list[str] = field(default_factory=list)
-    # None: one point at the method's own default rate.
-    rates: list[float] | None = None
-    # How it is drawn: a colour and a marker of Matplotlib's; None: those of its method.
-    color: str | None = None
-    marker: str | None = None
-    # Curves stand by rising order in tables, legends and figures, those of one order as in the file.
-    order: int = 0
-    # Each rate is trained and measured with each of them, and reported with mean and spread. None: with one seed.
-    seeds: list[int] | None = None
+    label: Annotated[str, Doc("What the curve is called in legends and tables.")] = "???"
+    overrides: Annotated[list[str], Doc("key=value, of all points of the curve.")] = field(default_factory=list)
+    rates: Annotated[list[float] | None, Doc("One point for each; null: one at the method's own default rate.")] = None
+    color: Annotated[str | None, Doc("One of Matplotlib's, in quotes if it starts with #; null: the method's.")] = None
+    marker: Annotated[str | None, Doc("One of Matplotlib's that has an inside; null: that of the method.")] = None
+    order: Annotated[
+        int, Doc("Curves stand by rising order in tables, legends and figures, those of one order as in the file.")
+    ] = 0
+    seeds: Annotated[
+        list[int] | None,
+        Doc(
+            "Each rate is trained and measured with each of them, and reported with mean and spread; null: with one "
+            "seed."
+        ),
+    ] = None
 
 
 @dataclass
 class SuiteConfig:
-    """A list of curves, measured and drawn together."""
+    """A file of curves, configs/suite/NAME.yaml, that are measured and drawn together."""
 
-    name: str = "???"
-    curves: list[CurveConfig] = field(default_factory=list)
-    # Overrides that all curves share.
-    overrides: list[str] = field(default_factory=list)
-    # The curve that the Bjontegaard delta rates refer to.
-    anchor: str | None = None
-    # What curves are compared by; None: each task's main metric. A suite of several tasks has no other choice.
-    metric: str | None = None
-    # File names and the labels of the curves that each figure shows, the main one first. Empty: one with all curves.
-    figures: dict[str, list[str]] = field(default_factory=dict)
+    name: Annotated[str, Doc("Of the folder of results; without it, that of the file.")] = "???"
+    curves: Annotated[
+        list[CurveConfig], Doc("The curves; of included suites, those of the same label are changed.")
+    ] = field(default_factory=list)
+    overrides: Annotated[list[str], Doc("key=value, of all curves.")] = field(default_factory=list)
+    anchor: Annotated[
+        str | None, Doc("Label of the curve that the Bjontegaard delta rates refer to; null: there are none.")
+    ] = None
+    metric: Annotated[
+        str | None,
+        Doc("What curves are compared by; null: each task's main metric, as a suite of several tasks must have it."),
+    ] = None
+    figures: Annotated[
+        dict[str, list[str]],
+        Doc("File names, and the labels of the curves that each figure shows, the main one first; {}: one with all."),
+    ] = field(default_factory=dict)

@@ -1,25 +1,20 @@
 """Settings that an experiment would accept and record, though nothing would come of them."""
 
+from dataclasses import fields
 from typing import Any
 
-from sc2bench.config.schemas import RunConfig, StageConfig
+from sc2bench.config.schemas import RunConfig
+from sc2bench.config.stages import config_class_at, owner_of, unknown_option
 from sc2bench.core.registry import DATASETS, METHODS
 
-# Losses, here and of plugins, see the whole stage; of these it is known what they look at.
-_LOSSES = frozenset(("task", "kd", "rate", "distortion", "feature_sse", "feature_relative"))
-_LOSS_OPTIONS = {
-    "kd_alpha": ("kd",),
-    "kd_temperature": ("kd",),
-    "label_smoothing": ("task", "kd"),
-}
-_SCHEDULE_OPTIONS = {"warmup": "one_cycle", "milestones": "multi_step", "gamma": "multi_step"}
-_OPTIMIZER_OPTIONS = {"momentum": "sgd", "nesterov": "sgd"}
+# The task whose loss is that of its detectors.
+_BOXES = "object_detection"
 _WITHOUT_BOXES = ("image_classification", "semantic_segmentation")
 
 
 def has_rate(config: RunConfig) -> bool:
-    """Whether the method has a rate knob."""
-    return METHODS[config.method.name].rate_knob is not None
+    """Whether the method has a rate knob, and it turns something."""
+    return METHODS[config.method.name].rate_knob is not None and config.method.has_rate()
 
 
 def ignored(config: RunConfig, key: str) -> str | None:
@@ -29,9 +24,9 @@ def ignored(config: RunConfig, key: str) -> str | None:
     """
     group, _, name = key.partition(".")
     if key == "rate":
-        return None if config.rate is None or has_rate(config) else _RATE.format(config.method.name, config.rate)
+        return None if config.rate is None or has_rate(config) else _RATE.format(_named(config), config.rate)
     if group in config.stages:
-        return _ignored_by_stage(config.stages[group], name)
+        return _ignored_by_stage(config, group, name)
     if group.startswith("stage") and name:
         return f"there is no {group}; the experiment has {', '.join(config.stages) or 'no stages of training'}"
     if group == "method":
@@ -45,6 +40,21 @@ def ignored(config: RunConfig, key: str) -> str | None:
     return None
 
 
+def _ignored_by_stage(config: RunConfig, stage: str, name: str) -> str | None:
+    owner, _, option = name.rpartition(".")
+    if option == "label_smoothing" and config.task.name == _BOXES:
+        options = config.stages[stage].chosen().get(owner)
+        smooths = getattr(options, option, 0) > 0
+        return f"the loss of task '{_BOXES}' smooths no labels; leave it out" if smooths else None
+    return unknown_option(config.stages[stage], name.split("."))
+
+
+def _named(config: RunConfig) -> str:
+    """The method, with its codec if it is the one that has no rate."""
+    name = config.method.name
+    return name if METHODS[name].rate_knob is None else f"{name}' with codec '{getattr(config.method, 'codec', '')}"
+
+
 def _has_own_sizes(dataset: str) -> bool:
     return dataset in DATASETS and getattr(DATASETS[dataset], "own_sizes", False)
 
@@ -52,15 +62,12 @@ def _has_own_sizes(dataset: str) -> bool:
 _RATE = "method '{}' has no rate knob, so {:g} would change nothing; leave rate out"
 
 
-def _ignored_by_stage(stage: StageConfig, name: str) -> str | None:
-    value: Any = getattr(stage, name, None)
-    if value == getattr(StageConfig(), name, None):
-        return None
-    losses = _LOSS_OPTIONS.get(name)
-    if losses is not None and _LOSSES.issuperset(stage.losses) and not set(losses) & set(stage.losses):
-        return f"none of the losses {list(stage.losses)} looks at it; it belongs to {' and '.join(losses)}"
-    if name in _SCHEDULE_OPTIONS and stage.schedule != _SCHEDULE_OPTIONS[name]:
-        return f"schedule '{stage.schedule}' has none; it belongs to {_SCHEDULE_OPTIONS[name]}"
-    if name in _OPTIMIZER_OPTIONS and stage.optimizer != _OPTIMIZER_OPTIONS[name]:
-        return f"optimizer '{stage.optimizer}' has none; it belongs to {_OPTIMIZER_OPTIONS[name]}"
-    return None
+def takes(tree: dict[str, Any], key: str) -> bool:
+    """Whether an option of a stage that an override names is one of what the stage chooses in a tree."""
+    path = tuple(key.split("."))
+    owner = owner_of(tree, path)
+    if owner is None:
+        return True
+    schema = config_class_at(*owner)
+    # What is unknown has an error of its own.
+    return owner[1] is not None and (schema is None or any(each.name == path[-1] for each in fields(schema)))

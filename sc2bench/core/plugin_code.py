@@ -45,7 +45,7 @@ def is_own(file: Path) -> bool:
 
 
 def _imported(module: str, content: bytes) -> Iterator[str]:
-    """The names of what may be modules in the import statements of one, which is named, with their packages."""
+    """The names of what may be modules in the imports of one, which is named, with their packages."""
     try:
         nodes = list(ast.walk(ast.parse(content)))
     except (SyntaxError, ValueError):
@@ -61,10 +61,21 @@ def _imported(module: str, content: bytes) -> Iterator[str]:
                 package = module.split(".")[: -node.level]
                 base = ".".join([*package, base] if base else package)
             names = [f"{base}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Call):
+            names = _named_in_call(node)
         for name in names:
             parts = name.split(".")
             if parts[0] not in sys.stdlib_module_names and parts[0] not in (_PACKAGE, ""):
                 yield from (".".join(parts[: end + 1]) for end in range(len(parts)))
+
+
+def _named_in_call(node: ast.Call) -> list[str]:
+    """The module that a call of `importlib.import_module` or `__import__` names by a text."""
+    called = getattr(node.func, "attr", getattr(node.func, "id", None))
+    first = node.args[0] if node.args else None
+    if called not in ("import_module", "__import__") or not isinstance(first, ast.Constant):
+        return []
+    return [first.value] if isinstance(first.value, str) and not first.value.startswith(".") else []
 
 
 def _file_of(module: str) -> Path | None:

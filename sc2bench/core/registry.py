@@ -154,6 +154,17 @@ def loaded_plugins() -> list[Plugin]:
     return [replace(plugin, names=_names_of(plugin)) for plugin in _plugins.values()]
 
 
+def plugin_folders(name: str) -> list[Path]:
+    """The folders of this name within the packages that are loaded as plugins, such as that of their YAML files."""
+    found = []
+    for plugin in loaded_plugins():
+        for module in sorted(plugin.modules):
+            for place in getattr(sys.modules.get(module), "__path__", ()):
+                if (Path(place) / name).is_dir():
+                    found.append(Path(place) / name)
+    return found
+
+
 def plugins_of(names: Iterable[str]) -> list[Plugin]:
     """Those of the loaded plugins that have registered any of these names; raises as `loaded_plugins` does."""
     wanted = set(names)
@@ -203,3 +214,5 @@ IMAGE_CODECS: Registry[Any] = Registry("image codec", "sc2bench.codecs")
 METHODS: Registry[Any] = Registry("method", "sc2bench.methods")
 TASKS: Registry[Any] = Registry("task", "sc2bench.tasks")
 LOSSES: Registry[Any] = Registry("loss", "sc2bench.training")
+OPTIMIZERS: Registry[Any] = Registry("optimizer", "sc2bench.training")
+SCHEDULES: Registry[Any] = Registry("schedule", "sc2bench.training")

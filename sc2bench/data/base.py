@@ -13,6 +13,7 @@ from sc2bench.core.processes import Batches
 from sc2bench.data.fingerprints import digest
 from sc2bench.data.loading import PATIENCE_SECONDS, PixelLimit, bounded_batches, collate, default_workers
 from sc2bench.data.parts import part_of
+from sc2bench.wire.inputs import ImageSpec
 
 # Images and targets. Where all images are of one size and have one class each: uint8 (N, C, H, W) and int64 (N,).
 # Sets of another kind give sequences; nothing here but `MemoryImages` asks for more than that both can be indexed.
@@ -31,6 +32,8 @@ class ImageSet(Dataset[Batch], ABC):
 
     # Whether fetching a batch reads files, so that other processes had better do it.
     reads_files = False
+    # The indices of the classes that occur, where the classes are those of a larger set, such as ImageNet's.
+    occurring: tuple[int, ...] | None = None
 
     def __init__(self, classes: Sequence[str], in_random_order: bool = False):
         self.classes = tuple(classes)
@@ -38,8 +41,8 @@ class ImageSet(Dataset[Batch], ABC):
 
     @property
     @abstractmethod
-    def image_shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of the images that a model gets."""
+    def spec(self) -> ImageSpec:
+        """What one image is that a model gets."""
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -83,9 +86,8 @@ class ImageSet(Dataset[Batch], ABC):
 
     def image_size(self, index: int) -> tuple[int, int]:
         """(H, W) of one image; the image is read if they vary and nothing else says it."""
-        height, width = self.image_shape[1:]
-        if height:
-            return height, width
+        if self.spec.size is not None:
+            return self.spec.size
         height, width = self[index][0].shape[-2:]
         return height, width
 
@@ -159,10 +161,9 @@ class MemoryImages(ImageSet):
         self.targets = targets
 
     @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of every image."""
-        channels, height, width = self.images.shape[1:]
-        return channels, height, width
+    def spec(self) -> ImageSpec:
+        """Of every image."""
+        return ImageSpec.from_list(self.images.shape[1:])
 
     def __len__(self) -> int:
         return len(self.images)
@@ -201,13 +202,14 @@ class ManyTargets(ImageSet):
         self.parts = dict(parts)
         self._fingerprint = fingerprint
         self._first, *_ = self.parts.values()
+        self.occurring = self._first.occurring
         super().__init__(self._first.classes, all(part.in_random_order for part in self.parts.values()))
         self.reads_files = any(part.reads_files for part in self.parts.values())
 
     @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of the images, or (C, 0, 0)."""
-        return self._first.image_shape
+    def spec(self) -> ImageSpec:
+        """Of the images."""
+        return self._first.spec
 
     def __len__(self) -> int:
         return len(self._first)

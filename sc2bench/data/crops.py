@@ -1,6 +1,7 @@
 """Images of varied size to squares of one size, as models for ImageNet are trained and measured."""
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -12,6 +13,8 @@ from torchvision.transforms import InterpolationMode, RandomResizedCrop, functio
 SCALE = (0.08, 1.0)
 RATIO = (3 / 4, 4 / 3)
 
+Square = TypeVar("Square", Tensor, np.ndarray)
+
 
 class Crops:
     """Cuts squares out of RGB images, with torchvision's arithmetic on Pillow's images.
@@ -22,25 +25,53 @@ class Crops:
         resize: length of the shorter side before the central crop; at least `crop`.
         crop: side of the square.
         interpolation: of Pillow's filters the name, such as "bilinear".
+        window: side of the squares that training sees, at most `resize`; `None`: `crop`, of random scale and shape.
     """
 
-    def __init__(self, resize: int, crop: int, interpolation: str = "bilinear"):
+    def __init__(self, resize: int, crop: int, interpolation: str = "bilinear", window: int | None = None):
         self.resize = resize
         self.crop = crop
+        self.window = window
+        self.interpolation = interpolation
         self._interpolation = InterpolationMode(interpolation)
 
     def central(self, image: Image.Image) -> Tensor:
         """Resizes the shorter side, up or down, and cuts out the middle; uint8 (3, crop, crop)."""
+        return self._middle(image, self.crop)
+
+    def square(self, image: Image.Image) -> Tensor:
+        """Resizes the shorter side and cuts out the largest middle; uint8 (3, resize, resize)."""
+        return self._middle(image, self.resize)
+
+    def central_of(self, square: Square) -> Square:
+        """What `central` gives, out of what `square` gave, if their sides differ by a multiple of 4."""
+        start = (self.resize - self.crop) // 2
+        return square[:, start : start + self.crop, start : start + self.crop]
+
+    def window_of(self, square: Square, key: Sequence[int]) -> Square:
+        """A random window of what `square` gave, (3, window, window); the choice depends on `key` alone."""
+        assert self.window is not None
+        top, left = np.random.default_rng(tuple(key)).integers(0, self.resize - self.window + 1, 2).tolist()
+        return square[:, top : top + self.window, left : left + self.window]
+
+    @property
+    def training_side(self) -> int:
+        """Side of the squares that training sees."""
+        return self.window or self.crop
+
+    def _middle(self, image: Image.Image, side: int) -> Tensor:
         resized = functional.resize(image, [self.resize], self._interpolation)
-        return functional.pil_to_tensor(functional.center_crop(resized, [self.crop]))
+        return functional.pil_to_tensor(functional.center_crop(resized, [side]))
 
     def random(self, image: Image.Image, key: Sequence[int]) -> Tensor:
-        """Cuts out a random rectangle and resizes it; uint8 (3, crop, crop).
+        """Cuts out a random rectangle and resizes it, or a window; uint8 (3, training_side, training_side).
 
         Args:
             image: in RGB.
             key: non-negative numbers that the choice depends on, and on nothing else.
         """
+        if self.window is not None:
+            return self.window_of(self.square(image), key)
         seed = int(np.random.SeedSequence(key).generate_state(1)[0])
         # Torchvision draws from the global generator, which must not notice; no CUDA generator is concerned.
         with torch.random.fork_rng(devices=[]):

@@ -24,6 +24,11 @@ FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP", "GIF", "PPM")
 MAX_PIXELS = 89_000_000
 # What Pillow multiplies grey indices of fewer than eight bits by, to reach from black to white, by its raw modes.
 _GREY_STEPS = {"L": 1, "L;4": 17, "L;2": 85}
+# The bits of TIFF's grey samples that Pillow gives 16 bits, and whether the least value is white, by their tags.
+_BITS_TAG, _PHOTOMETRIC_TAG = 258, 262
+_WHITE_IS_ZERO = 0
+# Greatest values of portable maps that Pillow does not scale; others it stretches to one of these.
+_UNSCALED = (255, 65535)
 # What Pillow raises on damaged files, depending on the format and the place of the damage.
 _DAMAGE = (
     OSError,
@@ -82,6 +87,7 @@ def read_indices(path: Path, max_side: int | None = None) -> Image.Image:
     """Reads an image file whose pixels are class indices, with a palette or as grey, as 8-bit grey.
 
     Of 1, 2, 4, 8 or 16 bits; the grey of fewer bits than 8 is an index as it stands in the file, not a brightness.
+    JPEG changes values, so it holds no indices; nor do portable maps whose greatest value would scale them.
 
     Args:
         path: the file.
@@ -140,6 +146,10 @@ def _check_size(path: Path, size: tuple[int, int], max_side: int | None, shorter
 
 
 def _to_indices(image: Image.Image) -> Image.Image:
+    if image.format == "JPEG":
+        raise ValueError("JPEG, which changes values, where class indices belong; PNG keeps them")
+    if image.format == "PPM" and _greatest(image) not in _UNSCALED:
+        raise ValueError(f"grey up to {_greatest(image)}, which would be scaled, where class indices belong")
     # Before decoding, for afterwards nothing tells how many bits there were.
     raw = _raw_mode(image)
     if image.mode == "P" or (image.mode == "1" and raw == "1"):
@@ -162,10 +172,16 @@ def _raw_mode(image: Image.Image) -> Any:
     return mode if isinstance(mode, str) else image.mode
 
 
+def _greatest(image: Any) -> int:
+    """The greatest value of a portable map; Pillow leaves samples as they are where it reads them raw."""
+    decoder, *_, options = image.tile[0]
+    return int(options[1]) if decoder != "raw" and isinstance(options, tuple) else _UNSCALED[0]
+
+
 def _to_rgb(image: Image.Image) -> Image.Image:
     image.load()
     if image.mode.startswith("I;16"):
-        return _high_byte(image)
+        return _high_byte(_whole_range(image) if image.format == "TIFF" else image)
     if image.mode == "I" and image.format in ("PNG", "PPM"):
         # These formats hold 16 bits at most; Pillow only gives them more room.
         return _high_byte(image)
@@ -175,6 +191,14 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         # The same colours as without the step between, and no warning.
         image = image.convert("RGBA")
     return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _whole_range(image: Any) -> Image.Image:
+    """Grey of 16 bits from black to white: of TIFF's, Pillow neither widens 12 bits nor turns what is white at zero."""
+    bits = int(image.tag_v2[_BITS_TAG][0])
+    values = np.asarray(image).astype(np.uint16) << (16 - bits)
+    white_is_zero = image.tag_v2[_PHOTOMETRIC_TAG] == _WHITE_IS_ZERO
+    return Image.fromarray(np.invert(values) if white_is_zero else values)
 
 
 def _high_byte(image: Image.Image) -> Image.Image:

@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from functools import cache
@@ -17,6 +17,7 @@ from sc2bench.data.base import Batch, EpochSampler, ImageSet
 from sc2bench.data.crops import Crops
 from sc2bench.data.decoding import EXTENSIONS, OTHER_EXTENSIONS, read_rgb
 from sc2bench.data.fingerprints import digest, digest_files
+from sc2bench.wire.inputs import ImageSpec
 
 
 @dataclass(frozen=True)
@@ -50,28 +51,40 @@ class FolderImages(ImageSet):
         classes: their names.
         listing: the samples.
         crops: cuts the squares.
+        folders: by the index of a class the name of its folder; `None`: that of the class.
     """
 
     reads_files = True
 
-    def __init__(self, folder: Path, classes: Sequence[str], listing: Listing, crops: Crops):
+    def __init__(
+        self,
+        folder: Path,
+        classes: Sequence[str],
+        listing: Listing,
+        crops: Crops,
+        folders: Mapping[int, str] | None = None,
+    ):
         super().__init__(classes)
         self.folder = folder
         self.listing = listing
-        self._crops = crops
+        self.crops = crops
+        self._folders = dict(enumerate(classes)) if folders is None else folders
+        if folders is not None and len(folders) < len(classes):
+            self.occurring = tuple(sorted(folders))
         self._sampler: EpochSampler | None = None
 
     @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """(3, crop, crop)."""
-        return 3, self._crops.crop, self._crops.crop
+    def spec(self) -> ImageSpec:
+        """Colour, (crop, crop), or what training sees."""
+        side = self.crops.crop if self._sampler is None else self.crops.training_side
+        return ImageSpec(3, (side, side))
 
     def __len__(self) -> int:
         return len(self.listing)
 
     def __getitems__(self, indices: Sequence[int]) -> Batch:
         """Reads files; raises `ImageError` that names a damaged one."""
-        images = torch.empty((len(indices), *self.image_shape), dtype=torch.uint8)
+        images = torch.empty((len(indices), *self.spec.probe_shape), dtype=torch.uint8)
         for place, index in enumerate(indices):
             images[place] = self._image(index)
         return images, torch.from_numpy(self.listing.targets[list(indices)])
@@ -101,14 +114,21 @@ class FolderImages(ImageSet):
 
     def path(self, index: int) -> Path:
         """The file of one sample."""
-        return self.folder / self.classes[self.listing.targets[index]] / os.fsdecode(self.listing.names[index])
+        return self.folder / self._folders[int(self.listing.targets[index])] / os.fsdecode(self.listing.names[index])
+
+    def squares(self) -> "FolderImages":
+        """The same files with what all crops are cut out of, where their scale is fixed; see `Crops.square`."""
+        part = copy(self)
+        part.crops = Crops(self.crops.resize, self.crops.resize, self.crops.interpolation)
+        return part
 
     def _image(self, index: int) -> Tensor:
-        # A random crop is cut out before it is resized.
-        image = read_rgb(self.path(index), shorter=None if self._sampler else self._crops.resize)
+        # A random part of any scale is cut out before it is resized.
+        resized_first = self._sampler is None or self.crops.window is not None
+        image = read_rgb(self.path(index), shorter=self.crops.resize if resized_first else None)
         if self._sampler is None:
-            return self._crops.central(image)
-        return self._crops.random(image, (self._sampler.seed, self._sampler.epoch, index))
+            return self.crops.central(image)
+        return self.crops.random(image, (self._sampler.seed, self._sampler.epoch, index))
 
 
 def class_names(folder: Path) -> tuple[str, ...]:

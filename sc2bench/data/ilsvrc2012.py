@@ -3,53 +3,59 @@
 from pathlib import Path
 
 from sc2bench.config import TaskConfig
-from sc2bench.core.errors import ConfigError, DataError
+from sc2bench.core.errors import DataError
 from sc2bench.core.registry import DATASETS
-from sc2bench.data.crops import Crops
+from sc2bench.data.base import ImageSet
 from sc2bench.data.fingerprints import located
 from sc2bench.data.folder import FolderImages, class_names, list_images
-from sc2bench.data.layout import check_folders, find_root, held_out
+from sc2bench.data.imagenet_folders import FOLDERS, imagenet_split, kept_if_wanted, make_crops, meaning
+from sc2bench.data.layout import check_folders, find_root, held_out, takes
 
 VARIABLE = "SC2BENCH_ILSVRC2012"
-RESIZE = 256
-CROP = 224
 # Of each 100 training samples the last one is for validation: 12,811 of the 1,281,167.
 VALIDATION_EVERY = 100
 
 
 @DATASETS.register("ilsvrc2012")
 @located(VARIABLE)
-def ilsvrc2012(task: TaskConfig, split: str) -> FolderImages:
+@takes("classes", "training_crop", "keep_decoded")
+def ilsvrc2012(task: TaskConfig, split: str) -> ImageSet:
     """Opens a split of ImageNet, or of any data set in the same folders.
 
     Args:
         task: its `root` holds `train/<class>/*.JPEG` and `val/<class>/*.JPEG`; `None`: the folder that the environment
-            variable `SC2BENCH_ILSVRC2012` names. `resize` and `crop` are 256 and 224 unless given.
+            variable `SC2BENCH_ILSVRC2012` names. `resize` and `crop` are 256 and 224 unless given. Where `classes` is
+            "imagenet1k", the folders are classes among all 1000; see `imagenet_split`.
         split: "train" (99 of each 100 images of `train`), "validation" (the others; more of a small data set, see
             `held_out`) or "test" (`val`).
 
     Raises:
-        ConfigError: `crop` exceeds `resize`.
+        ConfigError: sizes that don't fit each other, or an unknown meaning of the folders.
         DataError: a folder is missing or empty, or `val` has other classes than `train`.
     """
     root = find_root(task, VARIABLE, "train/ and val/")
-    needed = ("train", "val") if split == "test" else ("train",)
+    of_folders = meaning(task, FOLDERS) == FOLDERS
+    needed = ["val" if split == "test" else "train"]
+    if of_folders and split == "test":
+        # The folders of `train` say which classes there are.
+        needed.insert(0, "train")
     check_folders(task, VARIABLE, (root, *(root / name for name in needed)))
-    crops = _crops(task)
+    if of_folders:
+        return folders_split(task, root, split, VALIDATION_EVERY)
+    return imagenet_split(task, root, split, VALIDATION_EVERY)
+
+
+def folders_split(task: TaskConfig, root: Path, split: str, every: int) -> ImageSet:
+    """Opens a split whose classes are the folders of `train`; arguments and errors as those of `imagenet_split`."""
+    crops = make_crops(task)
     classes = class_names(root / "train")
     if split == "test":
         _check_same(root, classes, class_names(root / "val"))
-        return FolderImages(root / "val", classes, list_images(root / "val", classes), crops)
+        return kept_if_wanted(task, FolderImages(root / "val", classes, list_images(root / "val", classes), crops))
     listing = list_images(root / "train", classes)
-    chosen = held_out(task, len(listing), VALIDATION_EVERY, root / "train", listing.targets)
-    return FolderImages(root / "train", classes, listing[chosen if split == "validation" else ~chosen], crops)
-
-
-def _crops(task: TaskConfig) -> Crops:
-    resize, crop = task.resize or RESIZE, task.crop or CROP
-    if crop > resize:
-        raise ConfigError(f"task.crop: {crop} exceeds task.resize, {resize}; set both (ilsvrc2012: {RESIZE}, {CROP})")
-    return Crops(resize, crop, task.interpolation)
+    chosen = held_out(task, len(listing), every, root / "train", listing.targets)
+    part = listing[chosen if split == "validation" else ~chosen]
+    return kept_if_wanted(task, FolderImages(root / "train", classes, part, crops))
 
 
 def _check_same(root: Path, train: tuple[str, ...], val: tuple[str, ...]) -> None:

@@ -66,6 +66,16 @@ def own_sizes(opener: Callable[..., Any]) -> Any:
     return opener
 
 
+def takes(*fields: str) -> Callable[[Callable[..., Any]], Any]:
+    """Returns a decorator that tells of the opener of a data set which special fields of a task it follows."""
+
+    def decorate(opener: Callable[..., Any]) -> Any:
+        opener.takes = frozenset(fields)  # type: ignore[attr-defined]
+        return opener
+
+    return decorate
+
+
 def keeps_sizes(task: TaskConfig, reason: str) -> None:
     """Raises `ConfigError` where the task asks a data set for sizes that it has not; `reason` says why it has not."""
     for field in ("resize", "crop", "interpolation"):

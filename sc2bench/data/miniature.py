@@ -21,12 +21,19 @@ SIZES = ((500, 375), (375, 500), (320, 240), (256, 256), (180, 120), (200, 333))
 OBJECT_SIZES = ((320, 240), (240, 320), (256, 256), (200, 330))
 # A detector scales longer sides to 1333 and shorter ones to 800: of images like these it makes the fewest pixels.
 WIDE_SIZES = ((320, 64), (64, 320), (330, 72), (300, 60))
+# Four of Imagenette's ten classes: tench, English springer, cassette player, chain saw.
+IMAGENETTE_WNIDS = ("n01440764", "n02102040", "n02979186", "n03000684")
 # The real data set has both kinds here and there: some hundred grey files, and 22 in CMYK.
 _MODES = {1: "L", 2: "CMYK"}
 
 
 def make_imagenet(
-    folder: Path, classes: int = 4, per_class: int = 6, sizes: Sequence[tuple[int, int]] = SIZES, seed: int = 0
+    folder: Path,
+    classes: int = 4,
+    per_class: int = 6,
+    sizes: Sequence[tuple[int, int]] = SIZES,
+    seed: int = 0,
+    wnids: Sequence[str] = (),
 ) -> Path:
     """Writes `train/` and `val/` with JPEG files in class folders; the same arguments give the same files.
 
@@ -38,6 +45,7 @@ def make_imagenet(
         per_class: images a class in `train/`; `val/` has half as many, at least one.
         sizes: widths and heights that the images have in turn.
         seed: of what varies within a class.
+        wnids: names of the class folders; empty: made up.
 
     Returns:
         `folder`.
@@ -48,7 +56,7 @@ def make_imagenet(
     for part, (split, count) in enumerate((("train", per_class), ("val", max(per_class // 2, 1)))):
         for number in range(classes * count):
             label = number // count
-            wnid = f"n{1440764 + label:08d}"
+            wnid = wnids[label] if wnids else f"n{1440764 + label:08d}"
             name = f"{wnid}_{number}.JPEG" if split == "train" else f"ILSVRC2012_val_{number + 1:08d}.JPEG"
             random = np.random.default_rng((seed, part, number))
             image = _draw(label, classes, sizes[number % len(sizes)], random).convert(_MODES.get(number, "RGB"))
@@ -163,6 +171,7 @@ MINIATURES: dict[str, Callable[[Path], Path]] = {
     "coco2017": partial(make_coco, sizes=WIDE_SIZES),
     "fashion_mnist": make_fashion_mnist,
     "ilsvrc2012": make_imagenet,
+    "imagenette": partial(make_imagenet, wnids=IMAGENETTE_WNIDS),
     "pascal_voc2012": make_voc,
     "scenes": partial(make_scenes, train=24, validation=4, test=4),
 }

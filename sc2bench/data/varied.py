@@ -10,6 +10,7 @@ from torch import Tensor
 
 from sc2bench.data.base import Batch, EpochSampler, ImageSet
 from sc2bench.data.fingerprints import digest
+from sc2bench.wire.inputs import ImageSpec
 
 # More pixels a side than any data set has that we know of; a stray panorama would take the memory of a whole batch.
 MAX_SIDE = 8192
@@ -67,9 +68,9 @@ class VariedImages(ImageSet):
         self.reads_files = not isinstance(source, Remembered)
 
     @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """(3, 0, 0): colour, in no common size."""
-        return 3, 0, 0
+    def spec(self) -> ImageSpec:
+        """Colour, in no common size."""
+        return ImageSpec(3)
 
     def __len__(self) -> int:
         return len(self._places)

@@ -41,6 +41,11 @@ class LatentDecoder(nn.Module):
     # Whether samples carry a check that both sides computed the same conditions of decoding.
     checked: bool = False
 
+    @property
+    def check_bytes(self) -> int:
+        """Bytes of a sample's side information that are such a check."""
+        return 0
+
     @abstractmethod
     def decompress(self, coded: Sequence[Coded], shapes: tuple[Shape, ...]) -> Tensor:
         """Gives latents, float32 (N, channels, ...); raises `CodingError` for bytes that can't be decoded."""

@@ -103,9 +103,14 @@ class HyperpriorDecoder(LatentDecoder):
         symbols = torch.from_numpy(self.coder.decode(payloads, indexes=indexes)).to(side_latents.device)
         return self.gaussian.dequantize(symbols, means)
 
+    @property
+    def check_bytes(self) -> int:
+        """That of the tables' indexes."""
+        return CHECK_BYTES if self.checked else 0
+
     def decompress(self, coded: Sequence[Coded], shapes: tuple[Shape, ...]) -> Tensor:
         """Decodes side latents, then latents, float32 on the prior's device."""
-        check_bytes = CHECK_BYTES if self.checked else 0
+        check_bytes = self.check_bytes
         checks = [item.side_info[:check_bytes] for item in coded]
         side = [Coded(item.side_info[check_bytes:]) for item in coded]
         side_latents = self.side.decompress(side, shapes[1:])

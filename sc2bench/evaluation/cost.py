@@ -1,12 +1,15 @@
 """What each half costs: weights, multiply-accumulates, and memory for activations."""
 
+import math
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import torch
+import torchvision  # noqa: F401 - registers its operators
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
@@ -26,9 +29,10 @@ def measure_cost(model: SplitModel, image: Images) -> dict[str, Any]:
     Parameters are those of the modules of a half, each once; a module that both halves have, such as a prior, counts
     in both. The bits of the weights go by the type that each one is stored in, see `weight_bits`.
 
-    A MAC is half a floating-point operation of PyTorch's flop counter, which counts matrix products and convolutions:
-    a convolution has C_in / groups x K x K MACs an output, without its bias. Normalization, activation functions,
-    pooling, and coding symbols and images are no matrix products and are not in it.
+    A MAC is half a floating-point operation of the matrix products and convolutions, those of attention and recurrent
+    layers included, see `count_macs`: a convolution has C_in / groups x K x K MACs an output, without its bias.
+    Normalization, activation functions, pooling, and coding symbols and images are no matrix products and are not in
+    it.
 
     The peak of the activations is the most bytes that tensors take at any moment while a half works on the image, see
     `peak_bytes`. What image codecs need inside of their libraries is not in it.
@@ -66,10 +70,65 @@ def _frozen(model: nn.Module) -> Iterator[None]:
 
 
 def count_macs(run: Callable[[], object]) -> int:
-    """Multiply-accumulates of the convolutions and matrix products in one call of `run`."""
-    with FlopCounterMode(display=False) as counter:
+    """Multiply-accumulates of the convolutions and matrix products in one call of `run`.
+
+    They are the same on each device, whatever the kernels that it has for several steps at once.
+    """
+    counter = FlopCounterMode(display=False, custom_mapping=_FLOPS)
+    with _attention_in_steps(), counter:
         run()
     return counter.get_total_flops() // 2
+
+
+@contextmanager
+def _attention_in_steps() -> Iterator[None]:
+    """Attention as the matrix products that it is made of: the counter passes over most kernels that fuse them."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
+
+
+def _vector_product_flops(*shapes: Any, out_shape: Any = None, **_: Any) -> int:
+    """Of `mv(matrix, vector)`, `addmv(bias, matrix, vector)` and `dot(vector, vector)`."""
+    return 2 * math.prod(shapes[-2])
+
+
+def _bilinear_flops(first: Any, weight: Any, second: Any, *_: Any, **__: Any) -> int:
+    """Of `_trilinear`, which is `torch.nn.Bilinear`: x W y for each output."""
+    outputs, left, right = weight[-3:]
+    samples = math.prod(first) // left
+    return 2 * samples * outputs * (left * right + right)
+
+
+def _recurrent_layer_flops(sequence: Any, input_weight: Any, state_weight: Any, *_: Any, **__: Any) -> int:
+    """Of oneDNN's LSTM layer: both weights at each step of each sequence."""
+    return 2 * math.prod(sequence[:-1]) * (math.prod(input_weight) + math.prod(state_weight))
+
+
+def _recurrent_flops(sequence: Any, weights: Any, *_: Any, **__: Any) -> int:
+    """Of cuDNN's recurrent layers: all matrices, without the biases."""
+    return 2 * math.prod(sequence[:-1]) * sum(math.prod(weight) for weight in weights if len(weight) > 1)
+
+
+def _deformable_flops(images: Any, weight: Any, offset: Any, *_: Any, **__: Any) -> int:
+    """Of torchvision's deformable convolution, as of one with the same kernel; sampling is not in it."""
+    return 2 * images[0] * math.prod(offset[-2:]) * math.prod(weight)
+
+
+# Matrix products and convolutions that PyTorch's counter does not know.
+_FLOPS: dict[Any, Any] = {
+    torch.ops.aten.mv: _vector_product_flops,
+    torch.ops.aten.addmv: _vector_product_flops,
+    torch.ops.aten.dot: _vector_product_flops,
+    torch.ops.aten._trilinear: _bilinear_flops,
+    torch.ops.aten.mkldnn_rnn_layer: _recurrent_layer_flops,
+    torch.ops.aten._cudnn_rnn: _recurrent_flops,
+    torch.ops.torchvision.deform_conv2d: _deformable_flops,
+}
 
 
 def weight_bits(half: nn.Module) -> int:

@@ -3,6 +3,7 @@
 import math
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,11 +11,13 @@ import numpy as np
 import torch
 from accelerate.utils import convert_to_fp32, send_to_device
 
+from sc2bench.chain import lean
 from sc2bench.config import EvaluationConfig
 from sc2bench.core import processes
 from sc2bench.core.intervals import Interval
 from sc2bench.core.processes import ProcessError
 from sc2bench.data import ImageSet, PixelLimit, watching
+from sc2bench.entropy import LatentDecoder
 from sc2bench.evaluation.clock import now
 from sc2bench.measures import PARTS
 from sc2bench.methods import SplitModel
@@ -37,6 +40,8 @@ class Measurement:
         estimated_bits: float64, (N,), the prior's estimates; `None` without a prior, or if they were left out.
         encode_ms: mean time a sample of the device half, in batches.
         decode_ms: the same of the server half.
+        uncoded_bytes: mean bytes a sample of the side information that no prior has coded, and none has estimated: the
+            sizes of images, and the checks of hyperpriors.
         intervals: the ends of the confidence interval of each metric that has one; see `Metric.intervals`.
     """
 
@@ -46,6 +51,7 @@ class Measurement:
     estimated_bits: np.ndarray | None
     encode_ms: float
     decode_ms: float
+    uncoded_bytes: float = 0.0
     intervals: dict[str, Interval] = field(default_factory=dict)
 
     @property
@@ -64,6 +70,7 @@ class Measurement:
             "bytes_p50": float(np.percentile(self.bytes, 50)),
             "bytes_p95": float(np.percentile(self.bytes, 95)),
             **dict(zip(PARTS, self.sizes.mean(axis=0).tolist(), strict=True)),
+            "uncoded_bytes_mean": self.uncoded_bytes,
             "session_bytes": self.session_bytes,
             "estimated_bits_mean": None if bits is None else float(bits.mean()),
             "encode_ms": self.encode_ms,
@@ -85,6 +92,7 @@ class _Tally:
     bits: list[torch.Tensor] = field(default_factory=list)
     encode_seconds: float = 0.0
     decode_seconds: float = 0.0
+    uncoded_bytes: int = 0
 
     def add(self, images: Images, targets: Any) -> None:
         started = now(images)
@@ -98,6 +106,9 @@ class _Tally:
         self.metric.update(predictions, targets)
         sizes = [packet.sizes(self.session) for packet in packets]
         self.sizes.append(np.array([[size[part] for part in _PARTS] for size in sizes], dtype=np.int64))
+        decoders = [part for part in self.model.server.modules() if isinstance(part, LatentDecoder)]
+        self.uncoded_bytes += len(packets) * sum(decoder.check_bytes for decoder in decoders)
+        self.uncoded_bytes += sum(packet.image_size_bytes(self.session) for packet in packets)
         # The estimate is no part of sending an image, so it is made outside of what is timed, from what was coded.
         bits = self.model.estimate_bits(analyzed) if self.estimate else None
         if bits is not None:
@@ -112,7 +123,9 @@ class _Tally:
         """Joins what all processes measured; each must call it."""
         sizes = np.concatenate(processes.in_turn(self.sizes))
         bits = processes.in_turn(self.bits)
-        encode_seconds, decode_seconds = processes.total(self.encode_seconds, self.decode_seconds)
+        encode_seconds, decode_seconds, uncoded_bytes = processes.total(
+            self.encode_seconds, self.decode_seconds, self.uncoded_bytes
+        )
         with warnings.catch_warnings():
             # With more processes than batches, some have nothing of their own to add.
             warnings.filterwarnings("ignore", message=".*was called before the ``update`` method", category=UserWarning)
@@ -125,6 +138,7 @@ class _Tally:
             torch.cat(bits).numpy() if bits else None,
             1000 * encode_seconds / len(sizes),
             1000 * decode_seconds / len(sizes),
+            uncoded_bytes / len(sizes),
             intervals,
         )
 
@@ -179,7 +193,10 @@ def evaluate_all(
     loader = processes.whole_batches(dataset.loader(batch_size, workers=workers, limit=limit))
 
     def measure() -> None:
-        with watching(loader) as batches:
+        with ExitStack() as stack:
+            for model in models:
+                stack.enter_context(lean(model.server, server_precision == "bf16"))
+            batches = stack.enter_context(watching(loader))
             for images, targets in batches:
                 moved = send_to_device(images, device)
                 for tally in tallies:

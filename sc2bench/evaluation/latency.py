@@ -10,6 +10,7 @@ import torch
 from scipy.stats import binom
 from torch import Tensor
 
+from sc2bench.chain import lean
 from sc2bench.evaluation.clock import now
 from sc2bench.measures import SPANS, STATISTICS
 from sc2bench.methods import SplitModel
@@ -56,7 +57,7 @@ def measure_latency(
     if not repeats:
         return dict.fromkeys((*(f"{span}_ms_{name}" for span in SPANS for name in STATISTICS), *_COUNTS))
     batches = [image[None] for image in images]
-    with _threads(threads):
+    with _threads(threads), lean(model.server, server_precision == "bf16"):
         for number in range(min(_WARM_UP, repeats)):
             _time_steps(model, batches[number % len(batches)], server_precision)
         ending = time.perf_counter() + seconds
@@ -95,8 +96,7 @@ def median_interval(values: Sequence[float] | np.ndarray) -> tuple[float | None,
 
 def _time_steps(model: SplitModel, image: Tensor, server_precision: str) -> list[float]:
     """Seconds of the device's network and coder, and of the server's coder and network, for one image (1, C, H, W)."""
-    channels, height, width = image.shape[1:]
-    shape = (channels, height, width)
+    shape = tuple(image.shape[1:])
     # The server's half as it is measured; the device's has its own precision.
     lower = torch.autocast(image.device.type, torch.bfloat16, enabled=server_precision == "bf16")
     started = now(image)

@@ -32,6 +32,7 @@ from sc2bench.exporting.runner import (
 from sc2bench.methods import SplitModel
 from sc2bench.methods.latent import LatentDevice
 from sc2bench.methods.tiled_codec import TiledCodec
+from sc2bench.wire.inputs import ImageSpec
 
 # Sides of the images that a graph for all sizes is traced with; unlike each other, and nothing is special about them.
 _TRACED_SIZE = (150, 118)
@@ -108,7 +109,7 @@ def export_device(model: SplitModel, folder: Path, origin: Mapping[str, Any] | N
     written = [GRAPH, SESSION] + [TABLES] * isinstance(prior, FactorizedPrior)
     about = {
         "format_version": FORMAT_VERSION,
-        "image_shape": list(model.image_shape),
+        "image_shape": _spec(model).to_list(),
         "symbols_shape": list(model.shape),
         "sizing": asdict(_sizing(model)),
         "integer_bits": prior.bits if isinstance(prior, AffineQuantizer) else None,
@@ -123,6 +124,8 @@ def _obstacle(model: SplitModel) -> str:
     """Why a model can't be exported; empty if it can."""
     if not isinstance(model.device, LatentDevice) or isinstance(model.device.prior, TiledCodec):
         return f"{type(model).__name__} sends no latents of an encoder; choose a method such as entropic_student"
+    if not isinstance(model.spec, ImageSpec):
+        return "its inputs are no images; only devices that take images can be exported"
     prior = model.device.prior
     if isinstance(prior, Hyperprior):
         # Single precision would choose other tables than the server now and then, and such packets are lost.
@@ -135,6 +138,11 @@ def _obstacle(model: SplitModel) -> str:
     return ""
 
 
+def _spec(model: SplitModel) -> ImageSpec:
+    assert isinstance(model.spec, ImageSpec)
+    return model.spec
+
+
 def _sizing(model: SplitModel) -> Any:
     device: Any = model.device
     return device.preprocess.sizing
@@ -145,14 +153,14 @@ def _traced(model: SplitModel) -> Any:
     """The ONNX program of a device half, for batches of any number and, where images vary, of any size."""
     device: Any = model.device
     graph = DeviceGraph(device).eval()
-    channels, height, width = model.image_shape
+    spec = _spec(model)
     place = device.preprocess.mean.device
-    sides = _TRACED_SIZE if model.varies else (height, width)
+    sides = spec.size or _TRACED_SIZE
     batch = torch.export.Dim("batch")
     # Of one image, the number of images would be taken for fixed.
-    inputs = {IMAGES: torch.zeros(2, channels, *sides, dtype=torch.uint8, device=place)}
+    inputs = {IMAGES: torch.zeros(2, spec.channels, *sides, dtype=torch.uint8, device=place)}
     dynamic: dict[str, dict[int, Any]] = {IMAGES: {0: batch}}
-    if model.varies:
+    if spec.varies:
         dynamic[IMAGES] |= {2: torch.export.Dim("height"), 3: torch.export.Dim("width")}
         if _sizing(model).shorter is not None:
             inputs[SCALED] = torch.zeros(0, *_TRACED_SCALED, dtype=torch.uint8, device=place)

@@ -5,6 +5,7 @@ Jacob et al., "Quantization and training of neural networks for efficient intege
 
 import logging
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -53,9 +54,7 @@ def quantize_encoder(folder: Path, images: Sequence[np.ndarray] | np.ndarray) ->
             return None if batch is None else runner.inputs(batch)
 
     path = folder / INT8_GRAPH
-    # It warns of what was asked for, such as operators that stay in floating point.
-    logging.getLogger().setLevel(logging.ERROR)
-    with scratch_folder("sc2bench-int8-") as temporary:
+    with _without_warnings(), scratch_folder("sc2bench-int8-") as temporary:
         prepared = temporary / GRAPH
         quant_pre_process(str(folder / GRAPH), str(prepared), skip_symbolic_shape=True)
         write_atomic(
@@ -75,6 +74,18 @@ def quantize_encoder(folder: Path, images: Sequence[np.ndarray] | np.ndarray) ->
         about[FILES][INT8_GRAPH] = digests.of_file(path)
         write_json(folder / ABOUT, digests.sealed(about))
     return path
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """The library warns, to the root logger, of what was asked for, such as operators that stay in floating point."""
+    root = logging.getLogger()
+    before = root.level
+    root.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        root.setLevel(before)
 
 
 def _batches(images: Sequence[np.ndarray] | np.ndarray) -> Iterator[np.ndarray]:

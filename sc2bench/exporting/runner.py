@@ -26,8 +26,8 @@ import numpy as np
 from sc2bench.core import digests
 from sc2bench.core.errors import CheckpointError, ConfigError, InputError
 from sc2bench.wire.coding import IntegerCoder, IntegerTables, SymbolCoder
-from sc2bench.wire.inputs import check_images, check_sides
-from sc2bench.wire.packet import MAX_IMAGE_SIDE, Packet, SessionHeader
+from sc2bench.wire.inputs import ImageSpec
+from sc2bench.wire.packet import Packet, SessionHeader
 from sc2bench.wire.sizing import Sizing
 
 FORMAT_VERSION = 2
@@ -59,6 +59,7 @@ class DeviceRunner:
         graph = INT8_GRAPH if int8 else GRAPH
         try:
             self.about = _read_about(folder)
+            self.spec = ImageSpec.from_list(self.about["image_shape"])
             self._sizing = Sizing(**self.about["sizing"])
             names = [SESSION, graph] + [TABLES] * (self.about["integer_bits"] is None)
             _compare_digests(folder, self.about.get(FILES), names)
@@ -77,15 +78,9 @@ class DeviceRunner:
             raise CheckpointError(f"{folder / graph} takes {inputs} and gives {outputs}; export it again")
         self._scales = SCALED in inputs
 
-    @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of the images; (C, 0, 0) if they vary."""
-        channels, height, width = self.about["image_shape"]
-        return channels, height, width
-
     def inputs(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """What the graph takes for uint8 images of one size (N, C, H, W); raises `InputError` for others."""
-        check_images(images, self.image_shape)
+        self.spec.check(images)
         inputs = {IMAGES: images}
         if self._scales:
             inputs[SCALED] = np.empty((0, *self._sizing.scaled((images.shape[2], images.shape[3]))), np.uint8)
@@ -133,13 +128,12 @@ class DeviceRunner:
         Raises:
             InputError: no image, or another type, rank, number of channels or size than the model takes.
         """
-        check_images(images, self.image_shape)
-        if not self.session.has_size:
-            return self.code(self.analyze(np.asarray(images)))
-        sizes = check_sides(images, MAX_IMAGE_SIDE)
+        self.spec.check(images)
+        if not self.spec.varies:
+            return self.code(self.analyze(self.spec.collate(images, range(len(images)), np.stack)))
         return [
             replace(packet, size=size)
-            for image, size in zip(images, sizes, strict=True)
+            for image, size in zip(images, self.spec.sizes(images), strict=True)
             for packet in self.code(self.analyze(image[None]))
         ]
 

@@ -7,25 +7,26 @@ import torch
 from compressai import entropy_models
 from torch import Tensor
 
-from sc2bench.config import RunConfig, TeacherConfig
+from sc2bench.config import RunConfig
 from sc2bench.core import digests
 from sc2bench.core.errors import CheckpointError, ConfigError, OutputError
 from sc2bench.core.files import write_json
-from sc2bench.core.registry import METHODS, TEACHER_LIBRARIES
-from sc2bench.core.state import load_state, misfits, refuse, save_tensors, unique_state
+from sc2bench.core.registry import METHODS
+from sc2bench.core.state import load_state, misfits, refuse, unique_state
 from sc2bench.data import load_dataset
 from sc2bench.entropy import EntropyTablesMissing, HyperpriorDecoder, IntegerTables
 from sc2bench.entropy.hyperprior import SCALES
 from sc2bench.importing.names import Names
-from sc2bench.methods import build_model
 from sc2bench.methods.channel_reduction import ChannelReduction
 from sc2bench.methods.entropic_student import EntropicStudent
 from sc2bench.methods.entropy_bottleneck import EntropyBottleneck
 from sc2bench.methods.latent import LatentModel
-from sc2bench.runs.experiment import HISTORY, TRAINED_IN, has_weights
+from sc2bench.runs.blueprint import Blueprint, build
+from sc2bench.runs.experiment import FINAL_WEIGHTS, HISTORY, TRAINED_IN, Experiment, has_weights
 from sc2bench.runs.identity import IMPORTED
-from sc2bench.runs.run import FINAL_CONFIG, FINAL_WEIGHTS, Experiment
-from sc2bench.teachers import Teacher, load_teacher, read_weights
+from sc2bench.runs.trained import save_trained
+from sc2bench.teachers import read_weights
+from sc2bench.wire.inputs import ImageSpec
 
 # End-to-end training has the models of Entropic Student.
 _PUBLISHED = (EntropicStudent, ChannelReduction, EntropyBottleneck)
@@ -59,7 +60,7 @@ def import_checkpoint(file: Path, config: RunConfig, *, force: bool = False) -> 
     if has_weights(folder) and not force:
         raise CheckpointError(f"{folder} has weights already; add --force to replace them")
     state = read_weights(file)
-    model = build_model(config, _untrained(config.teacher), _image_shape(config))
+    model = build(config, _blueprint(config), bare=True)
     assert isinstance(model, _PUBLISHED)
     load_published(model, state, file)
     try:
@@ -68,9 +69,8 @@ def import_checkpoint(file: Path, config: RunConfig, *, force: bool = False) -> 
             (folder / name).unlink(missing_ok=True)
     except OSError as error:
         raise OutputError(f"{folder} can't be replaced ({error.strerror}); mend its rights, or delete it") from error
-    write_json(folder / FINAL_CONFIG, config.resolved())
     write_json(folder / IMPORTED, {"file": file.name, "blake2b": digests.of_file(file)})
-    save_tensors(unique_state(model), folder / FINAL_WEIGHTS)
+    save_trained(model, folder)
     return folder
 
 
@@ -142,20 +142,12 @@ def _ready_tables(model: LatentModel, source: object) -> None:
         model.update_tables()
 
 
-def _untrained(config: TeacherConfig) -> Teacher:
-    """The teacher as its weights want it, but without them: the checkpoint has what is left of them."""
-    if not config.library:
-        return load_teacher(TeacherConfig(config.name, "random"))
-    library = TEACHER_LIBRARIES[config.library]
-    return library.teacher(config, library.build(config, library.classes(config)))
-
-
-def _image_shape(config: RunConfig) -> tuple[int, int, int]:
-    """(C, H, W): of the crop, where there is one, for it is cut from RGB images; else the data set knows."""
+def _blueprint(config: RunConfig) -> Blueprint:
+    """Of images as large as the crop, where there is one, for it is cut from RGB images; else the data set knows."""
     crop = config.task.crop
     if crop and config.task.name == "image_classification":
-        return 3, crop, crop
-    return load_dataset(config.task, config.evaluation.split).image_shape
+        return Blueprint(ImageSpec(3, (crop, crop)))
+    return Blueprint(load_dataset(config.task, config.evaluation.split).spec)
 
 
 def _close(first: Tensor, second: Tensor) -> bool:

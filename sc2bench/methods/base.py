@@ -12,19 +12,16 @@ import torch
 from torch import Tensor, nn
 
 from sc2bench.config import MethodConfig, RunConfig
-from sc2bench.core.errors import InputError, Sc2benchError
+from sc2bench.core.errors import ConfigError, InputError, Sc2benchError
 from sc2bench.core.registry import METHODS
 from sc2bench.core.state import load_state, unique_state
 from sc2bench.entropy import LatentDecoder
-from sc2bench.methods.halves import Analyzed, DeviceHalf, ImageShape, ServerHalf
-from sc2bench.methods.shapes import session_shape
+from sc2bench.methods.halves import Analyzed, DeviceHalf, ServerHalf
+from sc2bench.methods.outputs import Outputs
 from sc2bench.teachers import Images, Teacher
-from sc2bench.wire.inputs import check_images, check_sides
-from sc2bench.wire.packet import MAX_IMAGE_SIDE, Limits, Packet, PacketError, SessionHeader, fingerprint
-
-# What forward() returns, where the method has it: "prediction" (of the teacher's head), "features" (layer name to
-# tensor), "bits" (N,), "auxiliary_loss" (scalar).
-Outputs = dict[str, Any]
+from sc2bench.wire.inputs import InputShape, InputSpec, by_value
+from sc2bench.wire.packet import Limits, Packet, PacketError, SessionHeader, fingerprint
+from sc2bench.wire.sizing import Size
 
 
 class SplitModel(nn.Module):
@@ -35,18 +32,20 @@ class SplitModel(nn.Module):
     Args:
         device: the device's half.
         server: the server's half. Modules that run on both sides, as a prior does, stand in both.
-        image_shape: (C, H, W) of the images; (C, 0, 0) if they vary, so that packets say how large theirs is.
-        shape: of one sample's symbols or image, announced in the session header where images don't vary.
+        spec: of the inputs; where they vary, packets say what theirs is like.
+        shape: of one sample's symbols or image, announced in the session header where inputs don't vary.
     """
 
     config_class: ClassVar[type[MethodConfig]] = MethodConfig
     rate_knob: str | None = None
+    # What it was built from, where an experiment is known; see `sc2bench.runs.blueprint`.
+    origin: Any = None
 
-    def __init__(self, device: DeviceHalf, server: ServerHalf, image_shape: ImageShape, shape: Sequence[int]):
+    def __init__(self, device: DeviceHalf, server: ServerHalf, spec: InputSpec, shape: Sequence[int]):
         super().__init__()
         self.device = device
         self.server = server
-        self.image_shape = image_shape
+        self.spec = spec
         self.shape = () if self.varies else tuple(shape)
         self.checksum = False
         self.numbered = False
@@ -54,14 +53,34 @@ class SplitModel(nn.Module):
 
     @classmethod
     @abstractmethod
-    def from_config(cls, config: RunConfig, teacher: Teacher, image_shape: ImageShape) -> "SplitModel":
+    def from_config(cls, config: RunConfig, teacher: Teacher, spec: InputSpec) -> "SplitModel":
         """Builds the method.
 
         Args:
             config: `config.method` is an instance of `config_class`.
             teacher: the method takes over what it wants of its modules.
-            image_shape: (C, H, W) of the data set's images; (C, 0, 0) if they vary.
+            spec: of the data set's inputs.
         """
+
+    @classmethod
+    def from_members(
+        cls, config: RunConfig, members: "Sequence[SplitModel]", teacher: Teacher, spec: InputSpec
+    ) -> "SplitModel":
+        """Builds a method that joins the models of other experiments.
+
+        Args:
+            config: the experiment.
+            members: the models of `config.members`, in order; modules of theirs become parts of this one.
+            teacher: as for `from_config`.
+            spec: as for `from_config`.
+
+        Raises:
+            ConfigError: the method joins none, or not these.
+        """
+        raise ConfigError(
+            f"members: method '{config.method.name}' joins no experiments; leave them out, choose method=multi_task, "
+            "or name the one whose device half is taken over as source"
+        )
 
     @classmethod
     def downloads(cls, config: RunConfig) -> list[str]:
@@ -99,8 +118,8 @@ class SplitModel(nn.Module):
 
     @property
     def varies(self) -> bool:
-        """Whether images vary in size."""
-        return not self.image_shape[1]
+        """Whether inputs differ in shape."""
+        return self.spec.varies
 
     @property
     def has_side_info(self) -> bool:
@@ -128,22 +147,22 @@ class SplitModel(nn.Module):
 
     @torch.inference_mode()
     def analyze(self, images: Images) -> list[Analyzed]:
-        """The first step of `encode`, the network: once for each size among the images."""
-        check_images(images, self.image_shape)
+        """The first step of `encode`, the network: once for each shape among the inputs."""
+        self.spec.check(images)
         if not all(isinstance(image, Tensor) for image in ([images] if hasattr(images, "shape") else images)):
             raise InputError("images are no tensors; give uint8 tensors, of NumPy's arrays torch.from_numpy(images)")
-        if not self.varies:
-            stacked = images if isinstance(images, Tensor) else torch.stack(list(images))
-            return [Analyzed(self.device.analyze(stacked), range(len(stacked)), None)]
-        sizes = check_sides(images, MAX_IMAGE_SIDE)
-        for size in set(sizes):
-            self._require_bounded(size, InputError)
-        return [self._analyzed(images, places, size) for size, places in _by_size(sizes).items()]
+        groups = self.spec.groups(images)
+        for _, size in groups:
+            self._require_bounded(self.spec.shape(size), InputError)
+        return [self._analyzed(images, places, size) for places, size in groups]
 
-    def _analyzed(self, images: Images, places: Sequence[int], size: tuple[int, int]) -> Analyzed:
-        """Runs the network on the images of one size."""
-        with self._blaming(InputError, f"images of {size[0]}x{size[1]} pixels can't be coded", "use larger ones"):
-            return Analyzed(self.device.analyze(torch.stack([images[i] for i in places])), places, size)
+    def _analyzed(self, images: Images, places: Sequence[int], size: Size | None) -> Analyzed:
+        """Runs the network on the inputs of one shape."""
+        stacked = self.spec.collate(images, places, torch.stack)
+        if size is None:
+            return Analyzed(self.device.analyze(stacked), places, None)
+        with self._blaming(InputError, f"{self.spec.named(stacked.shape[1:])} can't be coded", "use a larger one"):
+            return Analyzed(self.device.analyze(stacked), places, size)
 
     @torch.inference_mode()
     def code(self, analyzed: Sequence[Analyzed]) -> list[Packet]:
@@ -177,49 +196,42 @@ class SplitModel(nn.Module):
         """
         return None
 
-    def _on_server(self, run: Callable[[Sequence[Packet], ImageShape], Any], packets: Sequence[Packet]) -> Any:
-        """Runs a part of the server half on packets: for each size of images once, or more often to keep to limits."""
+    def _on_server(self, run: Callable[[Sequence[Packet], InputShape], Any], packets: Sequence[Packet]) -> Any:
+        """Runs a part of the server half on packets: for each shape of inputs once, or more often to keep to limits."""
         if not packets:
             raise PacketError("there is no packet to decode; give one at least")
-        sizes = [self._size_of(packet) for packet in packets]
+        shapes = [self._shape_of(packet) for packet in packets]
         parts: list[tuple[Sequence[int], Any]] = []
-        for size, places in _by_size(sizes).items():
-            many = self.limits.together(self.server.sizing.pixels(size))
+        for shape, places in by_value(shapes).items():
+            many = self.limits.together(self.server.sizing.work(shape))
             for start in range(0, len(places), many):
                 part = places[start : start + many]
-                what = f"packets of images of {size[0]}x{size[1]} pixels can't be decoded"
-                with self._blaming(PacketError, what, "they are damaged, foreign, or too small for this model"):
-                    parts.append((part, run([packets[i] for i in part], (self.image_shape[0], *size))))
+                what = f"a packet of {self.spec.named(shape)} can't be decoded"
+                with self._blaming(PacketError, what, "it is damaged, foreign, or too small for this model"):
+                    parts.append((part, run([packets[i] for i in part], shape)))
         if self.varies:
             return _in_order(parts)
         results = [result for _, result in parts]
         return torch.cat(results) if isinstance(results[0], Tensor) else [one for result in results for one in result]
 
-    def _size_of(self, packet: Packet) -> tuple[int, int]:
-        """The (height, width) of a packet's image; raises `PacketError` for one that is not to be decoded."""
-        if not self.varies:
-            if packet.size is not None:
-                raise PacketError("a packet says how large its image is, though images don't vary; it is foreign")
-            return self.image_shape[1:]
-        if packet.size is None:
-            raise PacketError("a packet does not say how large its image is, though images vary; it is foreign")
-        if not 0 < min(packet.size) <= max(packet.size) <= MAX_IMAGE_SIDE:
-            height, width = packet.size
-            raise PacketError(f"the packet's image has {height}x{width} pixels; a side has 1 ... {MAX_IMAGE_SIDE}")
-        self._require_bounded(packet.size, PacketError)
-        return packet.size
+    def _shape_of(self, packet: Packet) -> InputShape:
+        """The shape of a packet's input; raises `PacketError` for one that is not to be decoded."""
+        shape = self.spec.shape(packet.size)
+        self._require_bounded(shape, PacketError)
+        return shape
 
-    def _require_bounded(self, size: tuple[int, int], error: type[Sc2benchError]) -> None:
-        pixels, most = self.server.sizing.pixels(size), self.limits.packet_pixels
-        if pixels > most:
+    def _require_bounded(self, shape: InputShape, error: type[Sc2benchError]) -> None:
+        """Raises an error for an input whose sender chose a shape that is too much work."""
+        work, most = self.server.sizing.work(shape), self.limits.packet_pixels
+        if self.varies and work > most:
             raise error(
-                f"an image of {size[0]}x{size[1]} is work of {pixels} pixels for this model, but at most {most} are "
-                "taken; scale it, or raise the limit with evaluation.packet_pixels or model.limits"
+                f"{self.spec.named(shape)} is work of {work} pixels for this model, but at most {most} are taken; "
+                "scale it, or raise the limit with evaluation.packet_pixels or model.limits"
             )
 
     @contextmanager
     def _blaming(self, kind: type[Sc2benchError], what: str, hint: str) -> Iterator[None]:
-        """Turns unexpected errors into one of a kind, if the model does well with an image of its own."""
+        """Turns unexpected errors into one of a kind, if the model does well with an input of its own."""
         try:
             yield
         except (Sc2benchError, MemoryError, torch.OutOfMemoryError):
@@ -231,12 +243,11 @@ class SplitModel(nn.Module):
             raise kind(f"{what} ({reason}); {hint}") from error
 
     def _works(self) -> bool:
-        """Whether a black image passes both halves."""
-        channels, height, width = session_shape(self.image_shape)
+        """Whether an input of zeros passes both halves."""
         place = next(chain(self.parameters(), self.buffers())).device
-        image = torch.zeros(1, channels, height, width, dtype=torch.uint8, device=place)
+        inputs = torch.from_numpy(self.spec.probe()).to(place)
         try:
-            self.server.decode(self.device.code(self.device.analyze(image)), (channels, height, width))
+            self.server.decode(self.device.code(self.device.analyze(inputs)), self.spec.probe_shape)
         except Exception:
             return False
         return True
@@ -283,14 +294,6 @@ class SplitModel(nn.Module):
         return {}
 
 
-def _by_size(sizes: Sequence[Any]) -> dict[Any, list[int]]:
-    """The places of the samples of each size."""
-    places: dict[Any, list[int]] = {}
-    for place, size in enumerate(sizes):
-        places.setdefault(size, []).append(place)
-    return places
-
-
 def _in_order(groups: Iterable[tuple[Sequence[int], Any]]) -> list[Any]:
     """What came of each sample, by its place, from groups of places and what came of them."""
     placed = [pair for places, results in groups for pair in zip(places, results, strict=True)]
@@ -303,9 +306,23 @@ def half_of(weights: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(start): tensor for name, tensor in weights.items() if name.startswith(start)}
 
 
-def build_model(config: RunConfig, teacher: Teacher, image_shape: ImageShape) -> SplitModel:
-    """Builds the split model that a configuration names."""
-    model: SplitModel = METHODS[config.method.name].from_config(config, teacher, image_shape)
+def build_model(config: RunConfig, teacher: Teacher, spec: InputSpec, members: Sequence[SplitModel] = ()) -> SplitModel:
+    """Builds the split model that a configuration names, of the models of its members where it has some.
+
+    Raises:
+        ConfigError: as the method does, or of experiments to build on that the method takes nothing of.
+    """
+    method: type[SplitModel] = METHODS[config.method.name]
+    if members or config.members:
+        model = method.from_members(config, members, teacher, spec)
+    else:
+        model = method.from_config(config, teacher, spec)
+    takes_device = config.source is not None and method.take_part is SplitModel.take_part
+    if takes_device and next(model.device.parameters(), None) is None:
+        raise ConfigError(
+            f"source: the device half of method '{config.method.name}' learns nothing that could be taken over; leave "
+            "it out"
+        )
     evaluation = config.evaluation
     model.checksum, model.numbered = evaluation.checksum, evaluation.numbered
     model.limits = Limits(evaluation.packet_pixels or Limits.packet_pixels, evaluation.batch_pixels)

@@ -5,28 +5,30 @@ networks", ICPR 2020 (generalized head network distillation); Jacob et al., CVPR
 """
 
 from dataclasses import dataclass, field
+from typing import Annotated
+
+from annotated_doc import Doc
 
 from sc2bench.config import MethodConfig, RunConfig
 from sc2bench.core.errors import ConfigError
-from sc2bench.core.registry import METHODS
+from sc2bench.core.registry import BOTTLENECKS, METHODS
 from sc2bench.entropy import AffineQuantizer
-from sc2bench.methods.halves import ImageShape
 from sc2bench.methods.latent import LatentModel, bottleneck_halves
 from sc2bench.teachers import Teacher
+from sc2bench.wire.inputs import InputSpec
 
 
 @dataclass
 class ChannelReductionConfig(MethodConfig):
-    """The bottleneck stands behind the layer `starts_after` (empty: the image) and ends behind `after`.
+    """The bottleneck, and the integers that its channels are sent as."""
 
-    `bits` are those of an integer, 8 or 16.
-    """
-
-    bottleneck: str = "cr_layer1"
-    starts_after: str = ""
-    after: str = "layer1"
-    widths: list[int] = field(default_factory=list)
-    bits: int = 8
+    bottleneck: Annotated[str, Doc("Encoder and decoder."), BOTTLENECKS] = "cr_layer1"
+    starts_after: Annotated[str, Doc('Layer of the teacher that the encoder stands behind; "": the image.')] = ""
+    after: Annotated[str, Doc("Layer of the teacher whose output the decoder imitates.")] = "layer1"
+    widths: Annotated[list[int], Doc("Channels of the bottleneck's hidden layers; []: its own.")] = field(
+        default_factory=list
+    )
+    bits: Annotated[int, Doc("Of an integer, 8 or 16.")] = 8
 
 
 @METHODS.register("channel_reduction")
@@ -37,7 +39,7 @@ class ChannelReduction(LatentModel):
     rate_knob = "bottleneck_channels"
 
     @classmethod
-    def from_config(cls, config: RunConfig, teacher: Teacher, image_shape: ImageShape) -> "ChannelReduction":
+    def from_config(cls, config: RunConfig, teacher: Teacher, spec: InputSpec) -> "ChannelReduction":
         """Builds the student around a copy of the teacher's tail; raises `ConfigError` as `bottleneck_halves` does."""
         options: ChannelReductionConfig = config.method
         channels = config.rate
@@ -46,7 +48,7 @@ class ChannelReduction(LatentModel):
         quantizer = AffineQuantizer(options.bits)
         device, server = bottleneck_halves(
             teacher,
-            image_shape,
+            spec,
             name=options.bottleneck,
             latent_channels=int(channels),
             widths=options.widths,
@@ -54,4 +56,4 @@ class ChannelReduction(LatentModel):
             make_prior=lambda bottleneck: quantizer,
             starts_after=options.starts_after,
         )
-        return cls(device, server, image_shape, None)
+        return cls(device, server, spec, None)

@@ -6,30 +6,33 @@ teacher's layer and runs the teacher's remaining layers.
 """
 
 from dataclasses import dataclass, field
+from typing import Annotated
+
+from annotated_doc import Doc
+from torch import nn
 
 from sc2bench.bottlenecks import Bottleneck
 from sc2bench.config import MethodConfig, RunConfig
 from sc2bench.core.errors import ConfigError
-from sc2bench.core.registry import METHODS, PRIORS
+from sc2bench.core.registry import BOTTLENECKS, METHODS, PRIORS
 from sc2bench.entropy import LatentCodec
-from sc2bench.methods.halves import ImageShape
 from sc2bench.methods.latent import LatentModel, bottleneck_halves
 from sc2bench.teachers import Teacher
+from sc2bench.wire.inputs import InputSpec
 
 
 @dataclass
 class EntropicStudentConfig(MethodConfig):
-    """The bottleneck ends behind the teacher's layer `after`; `widths` are its hidden layers, [] for its default.
+    """The bottleneck and its prior."""
 
-    `hyper_channels` are those of the side latents, for priors that have some.
-    """
-
-    prior: str = "factorized"
-    bottleneck: str = "fp_resnet"
-    after: str = "layer1"
-    latent_channels: int = 24
-    widths: list[int] = field(default_factory=list)
-    hyper_channels: int = 16
+    prior: Annotated[str, Doc("What codes the latents."), PRIORS] = "factorized"
+    bottleneck: Annotated[str, Doc("Encoder and decoder."), BOTTLENECKS] = "fp_resnet"
+    after: Annotated[str, Doc("Layer of the teacher whose output the decoder imitates.")] = "layer1"
+    latent_channels: Annotated[int, Doc("Channels of the latents.")] = 24
+    widths: Annotated[list[int], Doc("Channels of the bottleneck's hidden layers; []: its own.")] = field(
+        default_factory=list
+    )
+    hyper_channels: Annotated[int, Doc("Channels of the side latents, for priors that have some.")] = 16
 
 
 @METHODS.register("entropic_student")
@@ -40,7 +43,7 @@ class EntropicStudent(LatentModel):
     rate_knob = "beta"
 
     @classmethod
-    def from_config(cls, config: RunConfig, teacher: Teacher, image_shape: ImageShape) -> "EntropicStudent":
+    def from_config(cls, config: RunConfig, teacher: Teacher, spec: InputSpec) -> "EntropicStudent":
         """Builds the student around a copy of the teacher's tail.
 
         Raises:
@@ -49,20 +52,24 @@ class EntropicStudent(LatentModel):
         """
         options: EntropicStudentConfig = config.method
 
+        def no_transforms(channels: int, outputs: int) -> tuple[nn.Module, nn.Module]:
+            raise ConfigError(
+                f"method.bottleneck: '{options.bottleneck}' has no hyper-transforms; choose method.prior=factorized"
+            )
+
         def make_prior(bottleneck: Bottleneck) -> LatentCodec:
-            if options.prior != "factorized" and bottleneck.hyper is None:
-                raise ConfigError(
-                    f"method.bottleneck: '{options.bottleneck}' has no hyper-transforms; choose method.prior=factorized"
-                )
-            return PRIORS[options.prior](bottleneck.latent_channels, options.hyper_channels, bottleneck.hyper)
+            # Whether a prior has side latents is known when it asks for their transforms.
+            transforms = bottleneck.hyper or no_transforms
+            prior: LatentCodec = PRIORS[options.prior](bottleneck.latent_channels, options.hyper_channels, transforms)
+            return prior
 
         device, server = bottleneck_halves(
             teacher,
-            image_shape,
+            spec,
             name=options.bottleneck,
             latent_channels=options.latent_channels,
             widths=options.widths,
             after=options.after,
             make_prior=make_prior,
         )
-        return cls(device, server, image_shape, options.prior)
+        return cls(device, server, spec, options.prior)

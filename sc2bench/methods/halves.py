@@ -7,9 +7,8 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 
 from sc2bench.teachers import Sizing
+from sc2bench.wire.inputs import InputShape
 from sc2bench.wire.packet import Packet
-
-ImageShape = tuple[int, int, int]
 
 
 class DeviceHalf(nn.Module):
@@ -29,12 +28,12 @@ class DeviceHalf(nn.Module):
 
 
 class Analyzed(NamedTuple):
-    """What the device's network made of those images of a batch that have one size.
+    """What the device's network made of those inputs of a batch that have one shape.
 
     Attributes:
         values: of `DeviceHalf.analyze`, (n, ...).
-        places: of the n images in the batch.
-        size: (H, W), which their packets carry; `None` where images don't vary.
+        places: of the n inputs in the batch.
+        size: what their packets carry of it, for images (H, W); `None` where inputs don't vary.
     """
 
     values: Tensor
@@ -45,32 +44,32 @@ class Analyzed(NamedTuple):
 class ServerHalf(nn.Module):
     """What runs on the server: first the coder, then the network."""
 
-    # How the model scales and pads images, which tells how much work one of a size is.
+    # How the model scales and pads images, which tells how much work one of a shape is.
     sizing: Sizing = Sizing()
 
-    def decode(self, packets: Sequence[Packet], image_shape: ImageShape) -> Any:
-        """Turns packets of images of one shape into predictions; see `read` and `predict`."""
-        return self.predict(self.read(packets, image_shape), image_shape)
+    def decode(self, packets: Sequence[Packet], shape: InputShape) -> Any:
+        """Turns packets of inputs of one shape into predictions; see `read` and `predict`."""
+        return self.predict(self.read(packets, shape), shape)
 
     @abstractmethod
-    def read(self, packets: Sequence[Packet], image_shape: ImageShape) -> Tensor:
-        """Turns packets of images of one shape into what they carry, (N, ...).
+    def read(self, packets: Sequence[Packet], shape: InputShape) -> Tensor:
+        """Turns packets of inputs of one shape into what they carry, (N, ...).
 
         Args:
-            packets: of N images.
-            image_shape: (C, H, W) of each of them.
+            packets: of N inputs.
+            shape: of each of them, for images (C, H, W).
 
         Raises:
             PacketError: for packets that can't be decoded.
         """
 
     @abstractmethod
-    def predict(self, values: Tensor, image_shape: ImageShape) -> Any:
+    def predict(self, values: Tensor, shape: InputShape) -> Any:
         """Turns what `read` gives into predictions.
 
         Args:
             values: (N, ...).
-            image_shape: (C, H, W) of each of the N images.
+            shape: of each of the N inputs, for images (C, H, W).
 
         Returns:
             N predictions as the teacher's head gives them finally: for classification logits (N, classes).

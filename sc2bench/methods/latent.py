@@ -15,10 +15,10 @@ from sc2bench.core.registry import BOTTLENECKS
 from sc2bench.entropy import Coded, CodingError, LatentCodec, LatentDecoder
 from sc2bench.methods.base import Outputs, SplitModel
 from sc2bench.methods.finite import finished, require_finite
-from sc2bench.methods.halves import DeviceHalf, ImageShape, ServerHalf
-from sc2bench.methods.shapes import ShapeOf, SymbolShapes, output_shape, probe_image, session_shape
+from sc2bench.methods.halves import DeviceHalf, ServerHalf
+from sc2bench.methods.shapes import ShapeOf, SymbolShapes, output_shape, probe_of
 from sc2bench.teachers import Frame, Head, Images, Sizing, Teacher, image_sizes
-from sc2bench.wire.inputs import ANY_SHAPE, check_images
+from sc2bench.wire.inputs import InputShape, InputSpec, check_any_images
 from sc2bench.wire.packet import Packet, PacketError, SessionHeader
 
 
@@ -41,7 +41,7 @@ class LatentDevice(DeviceHalf):
 
     def forward(self, images: Images) -> Tensor:
         """Takes uint8 images; returns latents, float (N, B, ...); raises `InputError` for images of other types."""
-        check_images(images, ANY_SHAPE)
+        check_any_images(images)
         return self.encoder(self.preprocess(images))
 
     def analyze(self, images: Tensor) -> Tensor:
@@ -101,19 +101,19 @@ class LatentServer(ServerHalf):
         outputs[self.after] = decoded
         return self.head(last, outputs, frame), only(outputs, features)
 
-    def read(self, packets: Sequence[Packet], image_shape: ImageShape) -> Tensor:
+    def read(self, packets: Sequence[Packet], shape: InputShape) -> Tensor:
         """Turns packets of images of one shape into quantized latents, all finite; raises `PacketError`."""
         coded = [Coded(packet.payload, packet.side_info) for packet in packets]
         try:
-            latents = self.prior.decompress(coded, self.shapes(image_shape))
+            latents = self.prior.decompress(coded, self.shapes(shape))
         except CodingError as error:
             raise PacketError(str(error)) from error
         require_finite(latents)
         return latents.contiguous(memory_format=torch.channels_last) if latents.ndim == 4 else latents
 
-    def predict(self, values: Tensor, image_shape: ImageShape) -> Any:
+    def predict(self, values: Tensor, shape: InputShape) -> Any:
         """Turns quantized latents (N, B, ...) of images of one shape into final predictions."""
-        frame = self.sizing.frame([image_shape[1:]] * len(values))
+        frame = self.sizing.frame_of(shape, len(values))
         return finished(self(values, frame)[0])
 
 
@@ -123,16 +123,16 @@ class LatentModel(SplitModel):
     Args:
         device: the device's half.
         server: the server's half.
-        image_shape: (C, H, W) of the images; (C, 0, 0) if they vary.
+        spec: of the inputs.
         prior_name: of the registered prior; `None` if latents are coded without one.
     """
 
     device: LatentDevice
     server: LatentServer
 
-    def __init__(self, device: LatentDevice, server: LatentServer, image_shape: ImageShape, prior_name: str | None):
-        symbols = () if not image_shape[1] else server.shapes(image_shape)[0]
-        super().__init__(device, server, image_shape, symbols)
+    def __init__(self, device: LatentDevice, server: LatentServer, spec: InputSpec, prior_name: str | None):
+        symbols = () if spec.varies else server.shapes(spec.probe_shape)[0]
+        super().__init__(device, server, spec, symbols)
         self.prior_name = prior_name
 
     def forward(self, images: Images, targets: Any = None, features: Collection[str] = ()) -> Outputs:
@@ -140,10 +140,8 @@ class LatentModel(SplitModel):
         latents, bits = self.device.prior(self.device(images))
         frame = self.server.sizing.frame(image_sizes(images))
         prediction, outputs = self.server(latents, frame, features)
-        result = {"prediction": prediction, "features": outputs}
-        if bits is not None:
-            result |= {"bits": bits, "auxiliary_loss": self.device.prior.auxiliary_loss()}
-        return result
+        auxiliary_loss = None if bits is None else self.device.prior.auxiliary_loss()
+        return Outputs(prediction, outputs, bits, auxiliary_loss)
 
     def update_tables(self) -> None:
         """Builds the prior's integer tables."""
@@ -154,7 +152,7 @@ class LatentModel(SplitModel):
         """The header of a session, with what its codec sends once; raises `EntropyTablesMissing` without tables."""
         prior = self.device.prior
         prior.require_tables()
-        return replace(super().session, shared=prior.session_bytes(self.server.shapes(session_shape(self.image_shape))))
+        return replace(super().session, shared=prior.session_bytes(self.server.shapes(self.spec.probe_shape)))
 
     @property
     def has_side_info(self) -> bool:
@@ -207,7 +205,7 @@ def tail_and_head(teacher: Teacher, after: str) -> tuple[Chain, Head]:
 
 def bottleneck_halves(
     teacher: Teacher,
-    image_shape: ImageShape,
+    spec: InputSpec,
     *,
     name: str,
     latent_channels: int,
@@ -220,7 +218,7 @@ def bottleneck_halves(
 
     Args:
         teacher: what is imitated; left as it is.
-        image_shape: (C, H, W); (C, 0, 0) where images vary.
+        spec: of the inputs.
         name: of a registered bottleneck.
         latent_channels: of its latents.
         widths: of its hidden layers.
@@ -234,7 +232,7 @@ def bottleneck_halves(
     """
     tail, head = tail_and_head(teacher, after)
     front = cut(teacher.chain, after)[0]
-    inputs = teacher.preprocess(probe_image(teacher, image_shape))
+    inputs = teacher.preprocess(probe_of(spec, teacher))
     target = output_shape(front, inputs, f"the teacher's layers up to '{after}'")
     before = deepcopy(cut(front, starts_after)[0]) if starts_after else None
     channels = output_shape(before, inputs, "the teacher's first layers")[0] if before else inputs.shape[1]
@@ -243,15 +241,16 @@ def bottleneck_halves(
     prior = make_prior(bottleneck)
     latents = output_shape(encoder, inputs, f"the encoder of bottleneck '{name}'")
     zeros = torch.zeros(1, *latents)
-    decoded = output_shape(bottleneck.decoder, zeros, f"the decoder of bottleneck '{name}'")
+    decoder = bottleneck.decoder_for(latents, target)
+    decoded = output_shape(decoder, zeros, f"the decoder of bottleneck '{name}'")
     if decoded != target:
         raise ConfigError(
-            f"method.bottleneck: '{name}' gives {decoded} for images of shape {image_shape}, but the teacher's layer "
-            f"'{after}' gives {target}; choose another one"
+            f"method.bottleneck: '{name}' gives {decoded} for inputs of shape {spec.probe_shape}, but the teacher's "
+            f"layer '{after}' gives {target}; choose another one"
         )
     output_shape(_Quantized(prior), zeros, "the prior of the latents")
     device = LatentDevice(teacher.preprocess, encoder, prior)
-    return device, make_server(device, bottleneck.decoder, tail, head, after)
+    return device, make_server(device, decoder, tail, head, after)
 
 
 def make_server(device: LatentDevice, decoder: nn.Module, tail: Chain, head: Head, after: str) -> LatentServer:

@@ -15,12 +15,12 @@ from sc2bench.config import MethodConfig, RunConfig
 from sc2bench.core.errors import ConfigError
 from sc2bench.core.registry import METHODS
 from sc2bench.core.state import load_state, unique_state
-from sc2bench.data import load_dataset
-from sc2bench.methods.base import Outputs, build_model, half_of
-from sc2bench.methods.halves import ImageShape, ServerHalf
+from sc2bench.methods.base import Outputs, SplitModel, half_of
+from sc2bench.methods.halves import ServerHalf
 from sc2bench.methods.latent import LatentModel, LatentServer
 from sc2bench.methods.shapes import SymbolShapes
-from sc2bench.teachers import Images, Preprocess, Sizing, Teacher, load_teacher
+from sc2bench.teachers import Images, Preprocess, Sizing, Teacher
+from sc2bench.wire.inputs import InputShape, InputSpec
 from sc2bench.wire.packet import Packet
 
 
@@ -55,13 +55,13 @@ class ManyTails(ServerHalf):
         first: LatentServer = next(iter(self.tails.values()))
         return first
 
-    def read(self, packets: Sequence[Packet], image_shape: ImageShape) -> Tensor:
+    def read(self, packets: Sequence[Packet], shape: InputShape) -> Tensor:
         """The quantized latents, which are those of all tasks."""
-        return self._first.read(packets, image_shape)
+        return self._first.read(packets, shape)
 
-    def predict(self, values: Tensor, image_shape: ImageShape) -> list[dict[str, Any]]:
+    def predict(self, values: Tensor, shape: InputShape) -> list[dict[str, Any]]:
         """The predictions of each image by the name of the task."""
-        predictions = {name: tail.predict(values, image_shape) for name, tail in self.tails.items()}
+        predictions = {name: tail.predict(values, shape) for name, tail in self.tails.items()}
         return [dict(zip(predictions, sample, strict=True)) for sample in zip(*predictions.values(), strict=True)]
 
 
@@ -75,20 +75,26 @@ class MultiTask(LatentModel):
     rate_knob = "beta"
 
     @classmethod
-    def from_config(cls, config: RunConfig, teacher: Teacher, image_shape: ImageShape) -> "MultiTask":
-        """Builds the members and joins them.
+    def from_config(cls, config: RunConfig, teacher: Teacher, spec: InputSpec) -> "MultiTask":
+        """Raises `ConfigError`: without members there is nothing to build."""
+        return cls.from_members(config, (), teacher, spec)
+
+    @classmethod
+    def from_members(
+        cls, config: RunConfig, members: Sequence[SplitModel], teacher: Teacher, spec: InputSpec
+    ) -> "MultiTask":
+        """Joins the members.
 
         Raises:
-            ConfigError: fewer than two members, two of one task, or one that learns no latents.
-            DataError: a member's data set, which says how many classes its teacher has, is missing.
+            ConfigError: fewer than two members, two of one task, one that learns no latents, or a source beside them.
         """
+        if config.source is not None:
+            raise ConfigError("source: 'multi_task' takes the device half of its members; name the source in each")
         names = [member.task.name for member in config.members]
         if len(set(names)) < 2 or len(set(names)) < len(names):
             raise ConfigError(f"members: {names} are no tasks to share an encoder; list students of different tasks")
         models = {}
-        for member in config.members:
-            classes = len(load_dataset(member.task, member.evaluation.split).classes)
-            model = build_model(member, load_teacher(member.teacher, classes), image_shape)
+        for member, model in zip(config.members, members, strict=True):
             if not isinstance(model, LatentModel) or not member.stages:
                 raise ConfigError(
                     f"members: method '{member.method.name}' sends no latents that it learns; choose entropic_student"
@@ -100,14 +106,14 @@ class MultiTask(LatentModel):
                 raise ConfigError("members: their teachers scale or normalize images differently; choose others")
             model.server.prior = first.server.prior
         tails: Any = ManyTails({name: model.server for name, model in models.items()})
-        return cls(first.device, tails, image_shape, first.prior_name)
+        return cls(first.device, tails, spec, first.prior_name)
 
     def forward(self, images: Images, targets: Any = None, features: Collection[str] = ()) -> Outputs:
         """The prediction of each task by its name."""
         latents, bits = self.device.prior(self.device(images))
         frame = self.device.preprocess.frame(images)
         predictions = {name: tail(latents, frame)[0] for name, tail in self.server.tails.items()}
-        return {"prediction": predictions, "features": {}, "bits": bits}
+        return Outputs(predictions, bits=bits)
 
     def take_part(self, number: int, weights: dict[str, Tensor], source: object) -> None:
         """Takes over a trained member; raises `ConfigError` if its device half is not that of the first."""

@@ -6,21 +6,22 @@ The codec is one of CompressAI's, pretrained, or a small one trained here for ra
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from annotated_doc import Doc
 from torch import Tensor, nn
 
 from sc2bench.config import MethodConfig, RunConfig
 from sc2bench.core.errors import ConfigError, nearest
-from sc2bench.core.registry import METHODS
+from sc2bench.core.registry import METHODS, PRIORS
 from sc2bench.methods.base import Outputs
 from sc2bench.methods.finite import require_finite
-from sc2bench.methods.halves import ImageShape
 from sc2bench.methods.latent import LatentDevice, LatentModel, LatentServer, only
 from sc2bench.methods.neural_codecs import NeuralCodec, is_downloaded, small_codec, zoo_codec, zoo_url
-from sc2bench.methods.shapes import output_shape, probe_image
+from sc2bench.methods.shapes import output_shape, probe_of
 from sc2bench.teachers import Frame, Images, Teacher, image_sizes
+from sc2bench.wire.inputs import InputShape, InputSpec
 from sc2bench.wire.packet import Packet
 
 _LAYOUTS = ("compressai", "small")
@@ -31,16 +32,30 @@ IMAGE = "image"
 
 @dataclass
 class NeuralInputCodecConfig(MethodConfig):
-    """`layout`: "compressai", whose rate is a quality 1..8, or "small", to be trained here, whose rate is beta.
+    """The neural image codec."""
 
-    `weights`: "pretrained" (CompressAI's), "random", or the path of a state dict; for the small layout always random.
-    `channels`: of the small layout's hidden layers, latents and side latents.
-    """
+    prior: Annotated[str, Doc("What codes the latents."), PRIORS] = "factorized"
+    layout: Annotated[
+        str,
+        Doc(
+            'Encoder and decoder: "compressai", whose rate is a quality 1 ... 8, or "small", to be trained here, '
+            "whose rate is beta."
+        ),
+        _LAYOUTS,
+    ] = "compressai"
+    weights: Annotated[
+        str,
+        Doc(
+            '"pretrained" (of CompressAI), "random", or the path of a state dict; of the small layout always "random".'
+        ),
+    ] = "pretrained"
+    channels: Annotated[
+        list[int], Doc("Of the small layout's hidden layers, latents and side latents; []: its own.")
+    ] = field(default_factory=list)
 
-    prior: str = "factorized"
-    layout: str = "compressai"
-    weights: str = "pretrained"
-    channels: list[int] = field(default_factory=list)
+    def learns(self) -> bool:
+        """The small layout has no pretrained weights."""
+        return self.layout == "small"
 
     def unused(self) -> dict[str, str]:
         """What the other layout has."""
@@ -110,10 +125,10 @@ class NeuralServer(LatentServer):
         last, outputs = self.tail.outputs(self.preprocess(images), {*features, *self.head.needs})
         return self.head(last, outputs, frame), {**only(outputs, features), IMAGE: images}
 
-    def received(self, packets: Sequence[Packet], image_shape: ImageShape) -> list[Tensor]:
+    def received(self, packets: Sequence[Packet], shape: InputShape) -> list[Tensor]:
         """Decodes the images of one shape, uint8 (C, H, W) each; raises `PacketError`."""
-        frame = self.sizing.frame([image_shape[1:]] * len(packets))
-        images = self.images(self.read(packets, image_shape), frame)
+        frame = self.sizing.frame_of(shape, len(packets))
+        images = self.images(self.read(packets, shape), frame)
         # What is not a number would become some level of 8 bits.
         require_finite(images)
         return [image.to(torch.uint8) for image in images]
@@ -141,22 +156,23 @@ class NeuralInputCodec(LatentModel):
     rate_knob = "quality"
 
     @classmethod
-    def from_config(cls, config: RunConfig, teacher: Teacher, image_shape: ImageShape) -> "NeuralInputCodec":
+    def from_config(cls, config: RunConfig, teacher: Teacher, spec: InputSpec) -> "NeuralInputCodec":
         """Puts the codec before the whole teacher.
 
         Raises:
             ConfigError: an unknown layout, prior or quality, or stages of training without a rate-distortion trade-off.
             CheckpointError: pretrained weights that can't be had.
         """
-        codec = _make_codec(config, image_shape[0])
-        if image_shape[0] not in (1, codec.image_channels):
-            raise ConfigError(f"this codec takes images of 1 or {codec.image_channels} channels, not {image_shape[0]}")
+        channels, *_ = spec.probe_shape
+        codec = _make_codec(config, channels)
+        if channels not in (1, codec.image_channels):
+            raise ConfigError(f"this codec takes images of 1 or {codec.image_channels} channels, not {channels}")
         to_unit = ToUnit(codec.image_channels, codec.stride)
-        images = probe_image(teacher, image_shape)
+        images = probe_of(spec, teacher)
         output_shape(codec.encoder, to_unit(images.to("cpu")), "the codec's encoder")
         device = LatentDevice(to_unit, codec.encoder, codec.prior)
-        server = NeuralServer(device, codec.decoder, teacher, image_shape[0])
-        model = cls(device, server, image_shape, config.method.prior)
+        server = NeuralServer(device, codec.decoder, teacher, channels)
+        model = cls(device, server, spec, config.method.prior)
         if config.method.layout == "small":
             model.rate_knob = "beta"
         else:
@@ -179,8 +195,9 @@ class NeuralInputCodec(LatentModel):
     def forward(self, images: Images, targets: Any = None, features: Collection[str] = ()) -> Outputs:
         """Adds "distortion": the mean squared error of each image's pixels, (N,), in levels of 8 bits."""
         outputs = super().forward(images, targets, features)
-        pairs = zip(outputs["features"].pop(IMAGE), images, strict=True)
-        return outputs | {"distortion": torch.stack([(decoded - image).square().mean() for decoded, image in pairs])}
+        pairs = zip(outputs.features.pop(IMAGE), images, strict=True)
+        outputs.distortion = torch.stack([(decoded - image).square().mean() for decoded, image in pairs])
+        return outputs
 
 
 def _make_codec(config: RunConfig, image_channels: int) -> NeuralCodec:

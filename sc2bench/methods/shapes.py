@@ -9,11 +9,9 @@ from torch import Tensor, nn
 
 from sc2bench.core.errors import ConfigError
 from sc2bench.entropy import LatentCodec, Shape
-from sc2bench.methods.halves import ImageShape
 from sc2bench.teachers import Teacher
+from sc2bench.wire.inputs import InputShape, InputSpec
 
-# A multiple of every network's stride.
-_PROBE_SIDE = 128
 AnyModule = TypeVar("AnyModule", bound=nn.Module)
 # Sizes; as many as data sets of photographs have. What arrives at a server names millions, if it wants to.
 _REMEMBERED = 4096
@@ -30,13 +28,13 @@ class ShapeOf:
         self._modules = [_hollow(module) for module in modules]
         self._known = lru_cache(_REMEMBERED)(self._run)
 
-    def __call__(self, image_shape: tuple[int, int, int]) -> Shape:
+    def __call__(self, shape: InputShape) -> Shape:
         """The shape of one sample's result for an image of (C, H, W)."""
-        return self._known(image_shape)
+        return self._known(shape)
 
     @torch.no_grad()
-    def _run(self, image_shape: tuple[int, int, int]) -> Shape:
-        values = torch.zeros(1, *image_shape, dtype=torch.uint8, device="meta")
+    def _run(self, shape: InputShape) -> Shape:
+        values = torch.zeros(1, *shape, dtype=torch.uint8, device="meta")
         for module in self._modules:
             values = module(values)
         return tuple(values.shape[1:])
@@ -55,22 +53,14 @@ class SymbolShapes:
         prior = _hollow(prior)
         self._known = lru_cache(_REMEMBERED)(prior.shapes)
 
-    def __call__(self, image_shape: tuple[int, int, int]) -> tuple[Shape, ...]:
+    def __call__(self, shape: InputShape) -> tuple[Shape, ...]:
         """The shapes for an image of (C, H, W)."""
-        return self._known(self._latents(image_shape))
+        return self._known(self._latents(shape))
 
 
-def probe_image(teacher: Teacher, image_shape: ImageShape) -> Tensor:
-    """A black image to try shapes with, uint8 (1, C, H, W); where images vary, of a size that every network takes."""
-    channels, height, width = image_shape
-    place = teacher.preprocess.mean.device
-    return torch.zeros(1, channels, height or _PROBE_SIDE, width or _PROBE_SIDE, dtype=torch.uint8, device=place)
-
-
-def session_shape(image_shape: ImageShape) -> ImageShape:
-    """A shape to ask a codec for what a session shares, which does not depend on how large images are."""
-    channels, height, width = image_shape
-    return channels, height or _PROBE_SIDE, width or _PROBE_SIDE
+def probe_of(spec: InputSpec, teacher: Teacher) -> Tensor:
+    """An input of zeros to try shapes with, (1, ...), where the teacher is."""
+    return torch.from_numpy(spec.probe()).to(teacher.preprocess.mean.device)
 
 
 @torch.no_grad()

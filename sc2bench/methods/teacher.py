@@ -1,8 +1,11 @@
 """The reference: the device sends raw pixels, the server runs the teacher. Its training is that of the teacher."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
-from sc2bench.core.registry import METHODS
+from annotated_doc import Doc
+
+from sc2bench.core.registry import IMAGE_CODECS, METHODS
 from sc2bench.methods.input_codec import InputCodec, InputCodecConfig
 
 
@@ -10,7 +13,7 @@ from sc2bench.methods.input_codec import InputCodec, InputCodecConfig
 class TeacherMethodConfig(InputCodecConfig):
     """Raw pixels are sent."""
 
-    codec: str = "raw"
+    codec: Annotated[str, Doc("Images are sent as raw pixels."), IMAGE_CODECS] = "raw"
 
 
 @METHODS.register("teacher")

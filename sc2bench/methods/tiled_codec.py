@@ -13,6 +13,8 @@ from sc2bench.wire.packet import PacketError
 
 _TOP = 255
 _RANGE_TYPE = np.dtype(">f2")
+# What lies beyond would be cut off, and arrive as another number.
+LARGEST = float(np.finfo(_RANGE_TYPE).max)
 
 
 class Tiling:
@@ -37,11 +39,10 @@ class Tiling:
         return 1, self.rows * self.shape[1], self.columns * self.shape[2]
 
     def to_image(self, features: np.ndarray) -> tuple[np.ndarray, bytes]:
-        """Turns float32 `shape` into uint8 `image_shape` and the ranges, two float16 each."""
+        """Turns float32 `shape`, up to `LARGEST`, into uint8 `image_shape` and the ranges, two float16 each."""
         features = features.reshape(self.shape)
         axes = (1, 2) if self.per_channel else (0, 1, 2)
-        finite = np.finfo(np.float16)
-        ranges = np.stack([features.min(axes), features.max(axes)], -1).clip(finite.min, finite.max)
+        ranges = np.stack([features.min(axes), features.max(axes)], -1)
         sent = ranges.astype(_RANGE_TYPE)
         low, span = self._low_and_span(sent)
         levels = np.rint((features - low) / np.where(span > 0, span, 1) * _TOP).clip(0, _TOP).astype(np.uint8)
@@ -97,8 +98,8 @@ class TiledCodec(LatentCodec):
         return self.decompress(self.compress(latents), self.shapes(tuple(latents.shape[1:]))), None
 
     def compress(self, latents: Tensor) -> list[Coded]:
-        """Tiles each sample and codes it as an image; raises `InputError` for features that are not finite."""
-        require_codable(latents)
+        """Tiles each sample and codes it as an image; raises `InputError` for features that ranges can't hold."""
+        require_codable(latents, LARGEST)
         tiling = self._tiling(tuple(latents.shape[1:]))
         tiled = [tiling.to_image(sample) for sample in latents.detach().float().cpu().numpy()]
         coded = self.codec.encode(np.stack([image for image, _ in tiled]))

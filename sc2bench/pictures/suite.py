@@ -14,8 +14,9 @@ from sc2bench.pictures.predictions import PREDICTED as DRAWN
 from sc2bench.pictures.predictions import Column, choose_scenes, model_column, require_drawn, truth_column
 from sc2bench.report import Group
 from sc2bench.report.layout import write_figure
-from sc2bench.runs.run import Experiment, trained_model
+from sc2bench.runs.experiment import Experiment
 from sc2bench.runs.suite import Suite
+from sc2bench.runs.trained import trained_model
 
 FIGURE = "predictions"
 _REFERENCE = "teacher"
@@ -56,8 +57,8 @@ def write_pictures(suite: Suite, choice: Choice) -> tuple[list[Path], list[str]]
         OutputError: a file can't be written.
     """
     for label in choice.curves:
-        if label not in suite.runs:
-            raise ConfigError(f"unknown curve '{label}'; {nearest(label, suite.runs)}")
+        if label not in suite.experiments:
+            raise ConfigError(f"unknown curve '{label}'; {nearest(label, suite.experiments)}")
     groups = [group for group in suite.groups if not choice.curves or set(choice.curves) & set(group.curves)]
     require_drawn([group.task for group in groups])
     written: list[Path] = []
@@ -75,31 +76,31 @@ def write_pictures(suite: Suite, choice: Choice) -> tuple[list[Path], list[str]]
 
 
 def _points(suite: Suite, group: Group, choice: Choice) -> tuple[dict[str, list[Experiment]], list[str]]:
-    """The chosen runs of each curve, and a sentence for each run that has no weights."""
+    """The chosen experiments of each curve, and a sentence for each that has no weights."""
     points: dict[str, list[Experiment]] = {}
     notes = []
-    wanted = choice.curves or _default_curves(suite.config, group, suite.runs)
+    wanted = choice.curves or _default_curves(suite.config, group, suite.experiments)
     for label in (label for label in group.curves if label in wanted):
         ready = []
-        for run in suite.rates(label):
-            missing = run.untrained()
+        for experiment in suite.rates(label):
+            missing = experiment.untrained()
             if missing:
-                at = "" if run.config.rate is None else f" at rate {run.config.rate:g}"
+                at = "" if experiment.config.rate is None else f" at rate {experiment.config.rate:g}"
                 where = missing[0].checkpoint_folder
                 notes.append(f"{label}{at} is left out: it has no weights yet in {where}; run the suite first")
             else:
-                ready.append(run)
+                ready.append(experiment)
         if ready:
             places = np.linspace(0, len(ready) - 1, choice.rates) if choice.rates > 1 else [(len(ready) - 1) / 2]
             points[label] = [ready[place] for place in sorted({int(place) for place in np.round(places)})]
     return points, notes
 
 
-def _default_curves(config: SuiteConfig, group: Group, runs: dict[str, list[Experiment]]) -> list[str]:
+def _default_curves(config: SuiteConfig, group: Group, experiments: dict[str, list[Experiment]]) -> list[str]:
     """One curve of each method: the anchor, or the first one that there is."""
     first: dict[str, str] = {}
     for label in group.curves:
-        method = runs[label][0].config.method.name
+        method = experiments[label][0].config.method.name
         if method != _REFERENCE and (label == config.anchor or method not in first):
             first[method] = label
     return list(first.values())
@@ -115,23 +116,23 @@ def _figure(group: Group, points: dict[str, list[Experiment]], scenes: int) -> F
     images = [image for image, _ in samples]
     truth = truth_column(group.task, images, [target for _, target in samples])
 
-    def column(title: str, run: Experiment) -> Column:
-        model = trained_model(run)
+    def column(title: str, experiment: Experiment) -> Column:
+        model = trained_model(experiment)
         # Columns are narrow: of bottleneck_channels, channels must do.
         knob = (model.rate_knob or "").split("_")[-1]
-        point = "raw pixels" if run.config.rate is None else f"{knob} = {run.config.rate:g}"
+        point = "raw pixels" if experiment.config.rate is None else f"{knob} = {experiment.config.rate:g}"
         return model_column(title, point, group.task, model, images)
 
     teacher = column("Teacher", _teacher_of(first))
     curves = [
-        sorted((column(label, run) for run in runs), key=lambda found: found.mean_bytes())
-        for label, runs in points.items()
+        sorted((column(label, experiment) for experiment in experiments), key=lambda found: found.mean_bytes())
+        for label, experiments in points.items()
     ]
     return predictions_figure([truth, teacher], [found for curve in curves for found in curve], dataset.classes)
 
 
-def _teacher_of(run: Experiment) -> Experiment:
+def _teacher_of(experiment: Experiment) -> Experiment:
     """The experiment that measures the teacher of another one, whether or not the suite has it."""
     method = METHODS[_REFERENCE].config_class(name=_REFERENCE)
-    config = replace(run.config, method=method, rate=None, source=None, members=[])
+    config = replace(experiment.config, method=method, rate=None, source=None, members=[])
     return Experiment(replace(config, stage1=None, stage2=None, stage3=None))

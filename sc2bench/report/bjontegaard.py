@@ -6,7 +6,7 @@ import bjontegaard
 import numpy as np
 
 from sc2bench.core.errors import Sc2benchError
-from sc2bench.report.pareto import pareto_front
+from sc2bench.report.pareto import sending_front
 
 # The smallest share of the narrower curve's range that both curves must cover.
 MIN_OVERLAP = 0.25
@@ -39,7 +39,8 @@ class NoOverlap(Sc2benchError):
 def bd_rate(anchor_rate: np.ndarray, anchor_quality: np.ndarray, rate: np.ndarray, quality: np.ndarray) -> Delta:
     """The mean difference in rate to an anchor at equal quality, over the qualities that both curves reach.
 
-    Both curves are reduced to their Pareto fronts, then interpolated by monotone cubics (pchip).
+    Both curves are reduced to the points of their Pareto fronts that send anything, then interpolated by monotone
+    cubics (pchip).
 
     Args:
         anchor_rate: bytes, (N,).
@@ -97,7 +98,7 @@ def bd_quality(anchor_rate: np.ndarray, anchor_quality: np.ndarray, rate: np.nda
 
 
 def _front(which: str, rate: np.ndarray, quality: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    front = pareto_front(rate, quality)
+    front = sending_front(rate, quality)
     if len(front) < MIN_POINTS:
         raise NoOverlap(f"the {which}'s Pareto front has {len(front)} points; a Bjontegaard delta needs {MIN_POINTS}")
     return np.asarray(rate, float)[front], np.asarray(quality, float)[front]

@@ -12,6 +12,8 @@ from sc2bench.report.tables import REFERENCE_METHOD, curves
 _MOST_BUDGETS = 8
 _DIGITS = ((1, 2, 5), (1, 3), (1,))
 _ANY = float("inf")
+# How budgets are written: with all digits that anybody gives.
+_BUDGET = ",.12g"
 
 
 def round_numbers(low: float, high: float, most: int = _MOST_BUDGETS) -> list[float]:
@@ -61,7 +63,7 @@ def budget_table(records: pd.DataFrame, metric: str, budgets: Sequence[float]) -
         metric: the column of the quality.
         budgets: bytes a sample.
     """
-    columns = {budget: f"{budget:,g} bytes" for budget in budgets}
+    columns = {budget: f"{budget:{_BUDGET}} bytes" for budget in budgets}
     rows = []
     for label, curve in curves(records).items():
         row: dict[str, object] = {"Curve": label}
@@ -111,7 +113,7 @@ def joint_budget_table(
             if best.name not in (before, chosen.get(most_bytes)):
                 rows.append(
                     {
-                        f"{price.short} at most": "any" if most_cost == _ANY else f"{most_cost:,.0f}",
+                        f"{price.short} at most": "any" if most_cost == _ANY else f"{most_cost:{_BUDGET}}",
                         "Bytes at most": most_bytes,
                         "Curve": best["curve"],
                         what.column: best[metric],
@@ -129,7 +131,7 @@ def joint_budget_table(
         f"The measured point of the highest {what.short} that keeps to both budgets; a pair of budgets that is not "
         "listed chooses the better one of the points of the next smaller pairs.",
         frame,
-        {what.column: ".2f", "Bytes at most": ",g", price.short: ",.0f"},
+        {what.column: ".2f", "Bytes at most": _BUDGET, price.short: ".3f" if price.unit == "ms" else ",.0f"},
         deviations=deviations,
     )
 

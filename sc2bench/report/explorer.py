@@ -3,7 +3,8 @@
 import html
 import json
 import re
-from collections.abc import Hashable, Mapping
+from collections import Counter
+from collections.abc import Hashable, Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -44,7 +45,7 @@ def explorer_page(records: pd.DataFrame, title: str, metric: str, wishes: Mappin
         points = points_of(records)
     else:
         rows = records.to_dict("records")
-        named = records.assign(curve=[_label(row) for row in rows], setting=[_setting(row) for row in rows])
+        named = records.assign(curve=[_label(row) for row in rows], setting=_settings(rows))
         points = points_of(named, ("curve", "setting"))
     return _page(points, title, metric, wishes)
 
@@ -83,15 +84,28 @@ def _label(record: Mapping[Hashable, Any]) -> str:
     return ", ".join(word for word in (method, variant, str(record["teacher"])) if word)
 
 
+def _settings(records: Sequence[Mapping[Hashable, Any]]) -> list[str]:
+    """What makes records points of their own; of one seed each record is one, for it is no other seed of another."""
+    counts: Counter[tuple[str, Any]] = Counter()
+    found = []
+    for record in records:
+        setting = _setting(record)
+        turn = setting, record["seed"]
+        found.append(f"{setting} {counts[turn]}")
+        counts[turn] += 1
+    return found
+
+
 def _setting(record: Mapping[Hashable, Any]) -> str:
-    """What makes records points of their own: all of the configuration but the seeds and the places."""
+    """All of the configuration but the seeds and the places, and the data, weights and code that it was used on."""
 
     def without(config: Any) -> Any:
         if isinstance(config, dict):
             return {name: without(value) for name, value in config.items() if name not in _NOT_SETTINGS}
         return [without(value) for value in config] if isinstance(config, list) else config
 
-    return json.dumps(without(record["config"]), sort_keys=True)
+    data, surroundings = (record.get(name) or None for name in ("data_fingerprint", "surroundings"))
+    return json.dumps([without(record["config"]), data, surroundings], sort_keys=True)
 
 
 def _point(row: Mapping[Hashable, Any]) -> dict[str, Any]:

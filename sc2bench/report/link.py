@@ -213,6 +213,9 @@ def _point_at(label: str, curve: pd.DataFrame, metric: str, target: float) -> Ch
     if reached in quality:
         return _measured(label, front[quality == reached].iloc[0], metric)
     size = bytes_at_quality(front["bytes_mean"].to_numpy(float), quality, reached)
+    if size is None:
+        # The point below sends nothing, and what has no logarithm is not interpolated.
+        return _measured(label, front[quality > reached].iloc[0], metric)
     device, server = (float(np.interp(reached, quality, front[name].to_numpy(float))) for name in _TIMES[:2])
     return Choice(label, device, server, size, reached)
 

@@ -28,20 +28,26 @@ def pareto_front(rate: np.ndarray, quality: np.ndarray) -> np.ndarray:
     return np.array(kept, dtype=int)
 
 
+def sending_front(rate: np.ndarray, quality: np.ndarray) -> np.ndarray:
+    """The front without a point of no bytes at all, which has no logarithm; arguments and result as `pareto_front`."""
+    front = pareto_front(rate, quality)
+    return front[np.asarray(rate, float)[front] > 0]
+
+
 def bytes_at_quality(rate: np.ndarray, quality: np.ndarray, wanted: float) -> float | None:
     """The rate at which a curve reaches a quality.
 
     Between the points of the front the logarithm of the rate is interpolated by monotone cubics (pchip).
 
     Args:
-        rate: (N,), bytes, positive.
+        rate: (N,), bytes.
         quality: (N,).
         wanted: a quality.
 
     Returns:
-        Bytes; `None` outside the range of the front's qualities.
+        Bytes; `None` outside the range of the qualities of the front's points that send anything.
     """
-    front = pareto_front(rate, quality)
+    front = sending_front(rate, quality)
     rate, quality = np.asarray(rate, float)[front], np.asarray(quality, float)[front]
     if len(front) == 0 or not quality[0] <= wanted <= quality[-1]:
         return None

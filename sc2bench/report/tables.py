@@ -14,6 +14,8 @@ from sc2bench.report.table import Columns, Table
 REFERENCE_METHOD = "teacher"
 # Qualities below the teacher's, in points, at which curves are compared.
 BELOW_TEACHER = (2, 1)
+# More than these behind the point no number has.
+_ALL_DIGITS = 18
 _SIZES = (*PARTS, "bytes_p95", "estimated_bits_mean")
 # How costs of points are written.
 _COSTS = {"device_params": ",.0f", "device_macs": ",.0f", "encode_ms": ".3f", "decode_ms": ".3f"}
@@ -34,8 +36,9 @@ def points_table(records: pd.DataFrame, metric: str) -> Table:
     chosen.add_interval(metric, metric_measure(metric))
     for name, form in _COSTS.items():
         chosen.add(name, measure(name).column, form)
-    if metric == "top1" and "top5" in records:
-        chosen.add_spread("top5", measure("top5"), ".2f")
+    for beside in ("top5", "top1_subset") if metric == "top1" else ():
+        if beside in records:
+            chosen.add_spread(beside, measure(beside), ".2f")
     caption = "All measured points. Bytes are means over the samples, with payload, side information and framing."
     return chosen.table("points", "Points", " ".join([caption, *uncertainty(records)]))
 
@@ -155,11 +158,12 @@ def equal_quality_table(records: pd.DataFrame, metric: str, anchor: str) -> Tabl
     groups = curves(records)
     values = {label: (curve["bytes_mean"].to_numpy(), curve[metric].to_numpy()) for label, curve in groups.items()}
     rate, quality = values[anchor]
+    front = pareto_front(rate, quality)
+    names = _told_apart(quality[front])
     rows = []
     for label in [anchor, *(label for label in groups if label != anchor)]:
         row: dict[str, object] = {"Curve": label}
-        for point in pareto_front(rate, quality):
-            name = f"{quality[point]:.2f} %"
+        for point, name in zip(front, names, strict=True):
             row[name] = float(rate[point]) if label == anchor else bytes_at_quality(*values[label], quality[point])
         rows.append(row)
     caption = (
@@ -219,6 +223,16 @@ def _delta(
     except NoOverlap as error:
         return (None, "", None), str(error)
     return (delta.value, f"{delta.low:{form}} ... {delta.high:{form}}", 100 * delta.share), ""
+
+
+def _told_apart(qualities: Sequence[float]) -> list[str]:
+    """Qualities as heads of columns, with as many digits as it takes that no two are the same."""
+    names: list[str] = []
+    for digits in range(2, _ALL_DIGITS):
+        names = [f"{quality:.{digits}f} %" for quality in qualities]
+        if len(set(names)) == len(names):
+            break
+    return names
 
 
 def _span(values: pd.Series, form: str) -> str:

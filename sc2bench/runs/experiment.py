@@ -63,14 +63,14 @@ class Experiment:
             return None, str(error)
 
     @property
-    def run_id(self) -> str:
-        """Names the run among those of its task and method: readable, then hashes of configuration and surroundings."""
+    def id(self) -> str:
+        """Names it among those of its task and method: readable, then hashes of configuration and surroundings."""
         key = key_of(self.surroundings or {})
         return f"{self.configured_id}-x{key}" if key else self.configured_id
 
     @property
     def configured_id(self) -> str:
-        """The part of `run_id` that the configuration alone decides."""
+        """The part of `id` that the configuration alone decides."""
         config = self.config
         words = [config.task.dataset, config.teacher.name]
         words += [str(value) for key, value in vars(config.method).items() if key in ("codec", "prior")]
@@ -80,7 +80,7 @@ class Experiment:
 
     @property
     def record_path(self) -> Path:
-        """Where the record lies once the run is done.
+        """Where the record lies once it is measured.
 
         Without the data, so that a report needs records alone, that is the only one of the configuration.
 
@@ -88,7 +88,7 @@ class Experiment:
             DataError: without the data there are several, which were measured on different ones.
         """
         if self.surroundings is not None:
-            return self._record_path(self.run_id)
+            return self._record_path(self.id)
         found = self._records()
         if len(found) > 1:
             raise DataError(
@@ -113,8 +113,8 @@ class Experiment:
         paths = [self._record_path(f"{self.configured_id}-x{key}" if key else self.configured_id) for key in keys]
         return next((path for path in paths if is_there(path)), None)
 
-    def _record_path(self, run_id: str) -> Path:
-        return record_path(self.config.output, self.config.task.name, self.config.method.name, run_id)
+    def _record_path(self, name: str) -> Path:
+        return record_path(self.config.output, self.config.task.name, self.config.method.name, name)
 
     def _records(self) -> list[Path]:
         """The records of the configuration, whatever they were measured on."""
@@ -123,7 +123,7 @@ class Experiment:
 
     @cached_property
     def checkpoint_folder(self) -> Path:
-        """Where checkpoints and final weights lie; shared by runs that differ in their evaluation only.
+        """Where checkpoints and final weights lie; shared by experiments that differ in their evaluation only.
 
         Raises:
             DataError: the data that were or will be trained on are missing or damaged.
@@ -141,7 +141,7 @@ class Experiment:
         return configured_folder(self.config)
 
     def ensure_unchanged(self) -> None:
-        """To be called when files of weights have been read: what they hold must be what the run is named by.
+        """To be called when files of weights have been read: what they hold must be what the experiment is named by.
 
         Raises:
             CheckpointError: another program has written some since.
@@ -151,7 +151,7 @@ class Experiment:
         changed = difference(self.surroundings, surroundings_of_point(self.config))
         if changed:
             raise CheckpointError(
-                f"{self.run_id}: {_changed(changed).replace('not the same', 'no more what it was')} when the call "
+                f"{self.id}: {_changed(changed).replace('not the same', 'no more what it was')} when the call "
                 "began, so that its result would have a wrong name; make the same call again"
             )
 
@@ -194,11 +194,11 @@ class Experiment:
         """Units of work still to do, for progress bars: samples to train on, and, cheaper, samples to measure."""
         config = self.config
         measured = EVALUATION_WORK * len(self.dataset(config.evaluation.split, config.evaluation.samples))
-        return measured + sum(run.training_work() for run in self.untrained())
+        return measured + sum(experiment.training_work() for experiment in self.untrained())
 
     def places(self) -> list[Path]:
-        """What nobody else may write while this run is worked on."""
-        return [*(run.checkpoint_folder for run in self.untrained()), self.record_path]
+        """What nobody else may write while this one is worked on."""
+        return [*(experiment.checkpoint_folder for experiment in self.untrained()), self.record_path]
 
     @property
     def parts(self) -> list["Experiment"]:
@@ -206,13 +206,13 @@ class Experiment:
         return [Experiment(config) for config in self.config.parts]
 
     def untrained(self) -> list["Experiment"]:
-        """What is to be trained: the parts that have no weights yet, and theirs, and this run if it learns."""
+        """What is to be trained: the parts that have no weights yet, and theirs, and this one if it learns."""
         if self.trained:
             return []
-        before = [run for part in self.parts for run in part.untrained()]
+        before = [experiment for part in self.parts for experiment in part.untrained()]
         own = [self] if self.config.stages else []
         # Parts may have a part in common.
-        return list({run.checkpoint_folder: run for run in (*before, *own)}.values())
+        return list({experiment.checkpoint_folder: experiment for experiment in (*before, *own)}.values())
 
     def measured_since(self, moment: float) -> bool:
         """Whether the record exists and is not older than `moment`, in seconds since 1970; raises `DataError`."""
@@ -237,7 +237,7 @@ class Experiment:
 
     @property
     def sweep(self) -> str | None:
-        """Runs without training that share this key are measured in one pass over the data set."""
+        """Experiments without training that share this key are measured in one pass over the data set."""
         config = self.config
         if config.stages or config.parts:
             return None
@@ -266,7 +266,7 @@ class Experiment:
         return load_teacher(self.config.teacher, len(self.dataset(self.config.evaluation.split).classes))
 
     def training_work(self) -> float:
-        """Units of work of the run's own stages."""
+        """Units of work of its own stages."""
         stages = self.config.stages.values()
         if not stages:
             return 0

@@ -14,12 +14,14 @@ from typing import Any
 
 import torch
 
+from sc2bench.chain import chain_modules
 from sc2bench.config import RunConfig
 from sc2bench.core.digests import of_file, read_object
 from sc2bench.core.errors import CheckpointError, ConfigError
 from sc2bench.core.files import is_there
-from sc2bench.core.registry import plugins_of
+from sc2bench.core.registry import loaded_plugins, plugins_of
 from sc2bench.data import fingerprint_of
+from sc2bench.teachers import published_weights
 from sc2bench.teachers.library import is_file
 
 Surroundings = dict[str, Any]
@@ -134,13 +136,25 @@ def _weights(config: RunConfig) -> Surroundings:
         # A program that is found on PATH has no place of its own.
         if isinstance(text, str) and "/" in text and is_there(Path(text)) and Path(text).is_file():
             paths[f"method.options.{name}"] = Path(text)
-    return {name: file_digest(path) for name, path in paths.items()}
+    found = {name: file_digest(path) for name, path in paths.items()}
+    published = published_weights(config.teacher)
+    if published is not None and published.substitute is not None:
+        found["teacher.weights"] = published.substitute
+    return found
 
 
 def _plugins(config: RunConfig) -> Surroundings:
-    """The content of those plugins that register anything which the configuration names."""
+    """The content of those plugins that register anything which the configuration names, or chains of models.
+
+    No configuration names a chain: any model of a library may be of the family that it is for.
+    """
     contents: dict[str, list[str]] = {}
-    for plugin in plugins_of(_texts(config.resolved())):
+    used = plugins_of(_texts(config.resolved()))
+    if config.teacher.library:
+        chains = chain_modules()
+        known = {plugin.name for plugin in used}
+        used += [p for p in loaded_plugins() if p.name not in known and any(map(p.has, chains))]
+    for plugin in used:
         contents.setdefault(f"plugins.{Path(plugin.name).name}", []).append(plugin.content)
     # Files in different folders may have one name.
     return {name: "+".join(sorted(each)) for name, each in contents.items()}

@@ -203,12 +203,12 @@ def wait(jobs: Sequence[Any], suite: Suite, *, quiet: bool = False) -> list[str]
     Returns:
         The sentences of what failed, each once.
     """
-    runs = suite.all_runs()
-    with Work(len(runs), f"{len(jobs)} jobs", quiet) as work, ExitStack() as on_error:
+    experiments = suite.all_experiments()
+    with Work(len(experiments), f"{len(jobs)} jobs", quiet) as work, ExitStack() as on_error:
         on_error.callback(cancel, jobs)
         done = 0
         while not all(job.done() for job in jobs):
-            now_done = sum(run.done for run in runs)
+            now_done = sum(experiment.done for experiment in experiments)
             work.advance(now_done - done)
             done = now_done
             time.sleep(_POLL_SECONDS)

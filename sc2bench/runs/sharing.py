@@ -38,7 +38,7 @@ class Point(Protocol):
     """What can be claimed and measured."""
 
     @property
-    def run_id(self) -> str:
+    def id(self) -> str:
         """Names it."""
 
     @property
@@ -101,7 +101,7 @@ class Sharing(Generic[AnyPoint]):
         with self._claims:
             while points:
                 left = []
-                for _, neighbours in groupby(points, key=lambda point: point.sweep or point.run_id):
+                for _, neighbours in groupby(points, key=lambda point: point.sweep or point.id):
                     left += self._work_off_group(list(neighbours))
                 if len(left) == len(points):
                     if not wait:
@@ -180,16 +180,16 @@ class Sharing(Generic[AnyPoint]):
             unmeasured = [point for point, measured in zip(group, done, strict=True) if not measured]
             return [lost for point in unmeasured for lost in self._attempt([point])]
         if isinstance(failure, ClaimLost):
-            self._work.say(f"{group[0].run_id}: {failure}")
+            self._work.say(f"{group[0].id}: {failure}")
             return group
         self._fail(group[0], failure)
         return []
 
     def _fail(self, point: AnyPoint, failure: Exception) -> None:
-        self.failures[point.run_id] = failure
+        self.failures[point.id] = failure
         if not self._tells:
             return
-        self._work.say(f"{point.run_id} failed: {processes.describe(failure)}")
+        self._work.say(f"{point.id} failed: {processes.describe(failure)}")
         if not isinstance(failure, Sc2benchError) and processes.is_main():
             # No user's mistake, so whoever mends it needs to see where.
             traceback.print_exception(failure, file=sys.stderr)

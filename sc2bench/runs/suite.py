@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -12,7 +13,8 @@ from sc2bench.config.unused import ignored
 from sc2bench.core.errors import ConfigError, DataError
 from sc2bench.records import find_record, records_frame
 from sc2bench.report import Group, groups_of
-from sc2bench.runs.run import Experiment, run_all
+from sc2bench.runs.experiment import Experiment
+from sc2bench.runs.run import run_experiments
 
 
 @dataclass(frozen=True)
@@ -21,11 +23,12 @@ class Suite:
 
     Attributes:
         config: as it stands in the YAML file.
-        runs: for each curve's label its experiments, in the order of its rates, and for each rate in that of its seeds.
+        experiments: for each curve's label its experiments, in the order of its rates, and for each rate in
+            that of its seeds.
     """
 
     config: SuiteConfig
-    runs: dict[str, list[Experiment]]
+    experiments: dict[str, list[Experiment]]
 
     @classmethod
     def load(cls, name: str, overrides: Sequence[str] = (), config_dirs: Sequence[str] = ()) -> "Suite":
@@ -40,7 +43,7 @@ class Suite:
             ConfigError: the suite or one of its experiments is wrong; the sentence names the curve.
         """
         config = load_suite(name, config_dirs)
-        runs = {}
+        experiments = {}
         for i, curve in enumerate(config.curves):
             own = [f"output=results/{config.name}", *map(Shared, config.overrides), *curve.overrides]
             rates = [[]] if curve.rates is None else [[f"rate={rate}"] for rate in curve.rates]
@@ -49,10 +52,10 @@ class Suite:
             try:
                 # An override may make several points the same experiment, which is measured, and counted, once.
                 found = [Experiment(compose(point, config_dirs)) for point in points]
-                runs[curve.label] = list({run.run_id: run for run in found}.values())
+                experiments[curve.label] = list({experiment.id: experiment for experiment in found}.values())
             except ConfigError as error:
                 raise ConfigError(f"suite '{config.name}', curves[{i}], curve '{curve.label}': {error}") from error
-        suite = cls(config, runs)
+        suite = cls(config, experiments)
         suite._check_shared([*config.overrides, *overrides])
         tasks = list(dict.fromkeys(group.task for group in suite.groups))
         if config.metric is not None and len(tasks) > 1:
@@ -64,7 +67,7 @@ class Suite:
 
     def _check_shared(self, overrides: Sequence[str]) -> None:
         """Raises `ConfigError` for an override of all experiments that has an effect on none of them."""
-        configs = [run.config for run in self.all_runs()]
+        configs = [experiment.config for experiment in self.all_experiments()]
         # Settings of stages reach those that the experiments build on, too.
         everywhere = [each for config in configs for each in _with_parts(config)]
         keys = dict.fromkeys(Override.of(text).key for text in overrides)
@@ -78,28 +81,28 @@ class Suite:
     @property
     def groups(self) -> list[Group]:
         """The curves by task and data set; each group has a report of its own."""
-        configs = {label: runs[0].config.task for label, runs in self.runs.items()}
+        configs = {label: experiments[0].config.task for label, experiments in self.experiments.items()}
         return groups_of({label: (task.name, task.dataset) for label, task in configs.items()})
 
     @property
     def folder(self) -> Path:
         """Where the suite's tables and figures go."""
-        return Path(self.all_runs()[0].config.output)
+        return Path(self.all_experiments()[0].config.output)
 
     @property
     def job_folder(self) -> Path:
         """Where jobs that work on the suite leave their logs."""
-        return Path(self.all_runs()[0].config.checkpoints) / "jobs" / self.config.name
+        return Path(self.all_experiments()[0].config.checkpoints) / "jobs" / self.config.name
 
-    def all_runs(self) -> list[Experiment]:
+    def all_experiments(self) -> list[Experiment]:
         """The experiments of all curves, in order."""
-        return [run for runs in self.runs.values() for run in runs]
+        return [experiment for experiments in self.experiments.values() for experiment in experiments]
 
     def rates(self, label: str) -> list[Experiment]:
         """The experiments of a curve, one a rate: that of the first seed."""
         first: dict[float | None, Experiment] = {}
-        for run in self.runs[label]:
-            first.setdefault(run.config.rate, run)
+        for experiment in self.experiments[label]:
+            first.setdefault(experiment.config.rate, experiment)
         return list(first.values())
 
     def run(
@@ -111,8 +114,9 @@ class Suite:
         quiet: bool = False,
         wait: bool = True,
     ) -> None:
-        """Measures every point that has no record yet; see `run_all`."""
-        run_all(self.all_runs(), force=force, force_before=force_before, retrain=retrain, quiet=quiet, wait=wait)
+        """Measures every point that has no record yet; see `run_experiments`."""
+        chosen: Any = {"force": force, "force_before": force_before, "retrain": retrain, "quiet": quiet, "wait": wait}
+        run_experiments(self.all_experiments(), **chosen)
 
     def records(self) -> pd.DataFrame:
         """The records that exist, with the column `curve`.
@@ -120,17 +124,21 @@ class Suite:
         Raises:
             DataError: one is damaged, or some that one folder is named for were measured on different data.
         """
-        known = [(label, run, run.reported_path()) for label, runs in self.runs.items() for run in runs]
+        known = [
+            (label, experiment, experiment.reported_path())
+            for label, experiments in self.experiments.items()
+            for experiment in experiments
+        ]
         found = []
         seen: dict[tuple[str, ...], tuple[str, Path]] = {}
-        for label, run, path in known:
+        for label, experiment, path in known:
             # Others may measure points again, or take them away, at the same time.
             record = None if path is None else find_record(path)
             if path is None or record is None:
                 continue
             found.append((label, path, record))
             if record["data_fingerprint"] is not None:
-                task = run.config.task
+                task = experiment.config.task
                 data = (task.name, task.dataset, str(task.root), record["split"], str(task.validation_fraction))
                 held, first = seen.setdefault(data, (record["data_fingerprint"], path))
                 if held != record["data_fingerprint"]:

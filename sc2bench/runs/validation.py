@@ -8,7 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from sc2bench.config import RunConfig
@@ -18,7 +18,7 @@ from sc2bench.data.miniature import MINIATURES
 from sc2bench.methods import downloads
 from sc2bench.records import read_record
 from sc2bench.runs.experiment import Experiment
-from sc2bench.runs.run import run_all
+from sc2bench.runs.run import run_experiments
 from sc2bench.runs.suite import Suite
 from sc2bench.teachers import teacher_downloads
 
@@ -67,24 +67,24 @@ def validate(
     """
     trials = []
     with scratch_folder("sc2bench-validate-") as folder:
-        for label in suite.runs:
-            runs = suite.rates(label)
-            for run in runs if all_rates else runs[:1]:
-                trial = _try(label, run, folder)
+        for label in suite.experiments:
+            experiments = suite.rates(label)
+            for experiment in experiments if all_rates else experiments[:1]:
+                trial = _try(label, experiment, folder)
                 trials.append(trial)
                 on_trial(trial)
     return trials
 
 
-def _try(label: str, run: Experiment, folder: Path) -> Trial:
+def _try(label: str, experiment: Experiment, folder: Path) -> Trial:
     started = time.monotonic()
     wanted: tuple[str, ...] = ()
     bytes_mean, problem = None, None
     try:
-        wanted = tuple(_wanted(run.config))
+        wanted = tuple(_wanted(experiment.config))
         # A folder of its own, which takes the weights of large models away when the trial is over.
         with tempfile.TemporaryDirectory(dir=folder) as own:
-            (path,) = run_all([Experiment(_cut_down(run.config, folder, Path(own)))], quiet=True)
+            (path,) = run_experiments([Experiment(_cut_down(experiment.config, folder, Path(own)))], quiet=True)
             bytes_mean = read_record(path)["bytes_mean"]
     except Sc2benchError as error:
         problem = str(error)
@@ -92,7 +92,7 @@ def _try(label: str, run: Experiment, folder: Path) -> Trial:
         # Whatever it is, the other experiments want to be tried too.
         problem = f"{type(error).__name__}: {error}"
     seconds = time.monotonic() - started
-    return Trial(label, run.config.rate, tuple(run.config.stages), seconds, bytes_mean, problem, wanted)
+    return Trial(label, experiment.config.rate, tuple(experiment.config.stages), seconds, bytes_mean, problem, wanted)
 
 
 def _wanted(config: RunConfig) -> list[str]:
@@ -118,6 +118,5 @@ def _cut_down(config: RunConfig, shared: Path, own: Path) -> RunConfig:
     config.source = None if config.source is None else _cut_down(config.source, shared, own)
     config.members = [_cut_down(member, shared, own) for member in config.members]
     for name, stage in config.stages.items():
-        once = replace(stage, epochs=1, milestones=[], samples=_TRAINING_SAMPLES, batch_size=_TRAINING_SAMPLES)
-        setattr(config, name, once)
+        setattr(config, name, stage.trial(_TRAINING_SAMPLES))
     return config

@@ -4,7 +4,7 @@ from sc2bench.heads.base import Head, Output, final
 from sc2bench.teachers.base import Images, Preprocess, Teacher
 from sc2bench.teachers.fashion_resnet import fashion_resnet, small_resnet
 from sc2bench.teachers.files import TRAINED_PREFIX, read_weights
-from sc2bench.teachers.load import WEIGHTS, load_teacher, teacher_downloads
+from sc2bench.teachers.load import WEIGHTS, bare_teacher, load_teacher, published_weights, teacher_downloads
 from sc2bench.wire.sizing import Frame, Sizing, image_sizes
 
 __all__ = [
@@ -17,10 +17,12 @@ __all__ = [
     "Preprocess",
     "Sizing",
     "Teacher",
+    "bare_teacher",
     "fashion_resnet",
     "final",
     "image_sizes",
     "load_teacher",
+    "published_weights",
     "read_weights",
     "small_resnet",
     "teacher_downloads",

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from sc2bench.chain import Chain
 from sc2bench.heads.base import Head, LastLayer, final
-from sc2bench.wire.inputs import ANY_SHAPE, check_images
+from sc2bench.wire.inputs import check_any_images
 from sc2bench.wire.sizing import Frame, Size, Sizing, image_sizes
 
 # Of one size: uint8 (N, C, H, W); else uint8 (C, H, W) each.
@@ -97,6 +97,8 @@ class Teacher(nn.Module):
         self.input_size = input_size
         self.resize = resize
         self.interpolation = interpolation
+        # What its library needs to build it again beside the configuration, JSON-ready; see `Library.bare`.
+        self.built_as: dict[str, Any] = {}
 
     @property
     def classes(self) -> int | None:
@@ -110,7 +112,7 @@ class Teacher(nn.Module):
         Raises:
             InputError: no image, or some that are not uint8.
         """
-        check_images(images, ANY_SHAPE)
+        check_any_images(images)
         last, outputs = self.chain.outputs(self.preprocess(images), {*wanted, *self.head.needs})
         prediction = self.head(last, outputs, self.preprocess.frame(images))
         return prediction, {name: output for name, output in outputs.items() if name in wanted}

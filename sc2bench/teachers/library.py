@@ -1,12 +1,12 @@
 """What the libraries of models have in common: where weights come from, and what to say when they don't."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import ClassVar
+from typing import Any, ClassVar
 from urllib.parse import urlparse
 
 import torch
@@ -85,6 +85,23 @@ class Library(ABC):
                 f"data set has {classes}; choose random, or the file of a model with {classes} classes"
             )
         return self.teacher(config, self.pretrained(config))
+
+    def bare(self, config: TeacherConfig, classes: int | None, built_as: Mapping[str, Any]) -> Teacher:
+        """Builds a teacher with random weights where `load` would fill in those of the configuration.
+
+        Args:
+            config: `weights` decides the architecture as it does in `load`, but is not read.
+            classes: of the data set; `None`: as the library's weights have them.
+            built_as: the attribute of the teacher that `load` gave, if it is known.
+
+        Raises:
+            ConfigError: no such model or weights.
+        """
+        self.check(config)
+        named = not is_file(config.weights) and config.weights != "random" and not config.weights.startswith(HUB)
+        if named or classes is None:
+            classes = self.classes(config)
+        return self.teacher(config, self.build(config, classes))
 
     def downloads(self, config: TeacherConfig) -> list[str]:
         """What `load` would download; raises `ConfigError` if it would fail on a name."""

@@ -1,7 +1,10 @@
 """Teachers from their configuration."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,6 +16,7 @@ from sc2bench.core.registry import TEACHER_LIBRARIES, TEACHERS
 from sc2bench.core.state import load_state
 from sc2bench.teachers.base import Teacher
 from sc2bench.teachers.files import TRAINED_PREFIX, read_weights
+from sc2bench.teachers.published import PublishedWeights
 
 WEIGHTS = Path(__file__).parent.parent / "weights"
 # The digests of the packaged files, by name.
@@ -42,13 +46,46 @@ def load_teacher(config: TeacherConfig, classes: int | None = None) -> Teacher:
     return teacher.to(memory_format=torch.channels_last)
 
 
+def bare_teacher(
+    config: TeacherConfig, classes: int | None = None, built_as: Mapping[str, Any] = MappingProxyType({})
+) -> Teacher:
+    """Builds the teacher of `load_teacher` with random weights, for a model whose own weights come next.
+
+    No file of weights is read, and nothing is downloaded.
+
+    Args:
+        config: `weights` still decides the architecture, as some of a library's weights have one of their own.
+        classes: of the data set; `None`: those that the model is known for.
+        built_as: that of the teacher that `load_teacher` gave, see `Teacher`; a model of the hub needs it, and is
+            loaded without.
+
+    Raises:
+        ConfigError: no such model or weights.
+    """
+    if config.library:
+        teacher: Teacher = TEACHER_LIBRARIES[config.library].bare(config, classes, built_as)
+    else:
+        teacher = TEACHERS[config.name]()
+    return teacher.to(memory_format=torch.channels_last)
+
+
 def teacher_downloads(config: TeacherConfig) -> list[str]:
     """The addresses of what `load_teacher` would download; empty if all is here already.
 
     Raises:
         ConfigError: no such model or weights.
     """
-    return TEACHER_LIBRARIES[config.library].downloads(config) if config.library else []
+    if config.library:
+        return TEACHER_LIBRARIES[config.library].downloads(config)
+    published = published_weights(config)
+    return published.downloads() if published else []
+
+
+def published_weights(config: TeacherConfig) -> PublishedWeights | None:
+    """What another package brings of a teacher's weights; `None` where they come from elsewhere."""
+    if config.library or config.weights != "packaged":
+        return None
+    return getattr(TEACHERS[config.name], "published_weights", None)
 
 
 def _registered(config: TeacherConfig, classes: int | None) -> Teacher:
@@ -58,7 +95,10 @@ def _registered(config: TeacherConfig, classes: int | None) -> Teacher:
         raise ConfigError(
             f"teacher.name: '{config.name}' has {own} classes, but the data set has {classes}; choose another teacher"
         )
-    if config.weights == "packaged":
+    published = published_weights(config)
+    if published is not None:
+        load_state(teacher, *published.read(teacher))
+    elif config.weights == "packaged":
         load_state(teacher, *_packaged(config.name))
     elif config.weights != "random":
         load_state(teacher, _trained(Path(config.weights)), config.weights)

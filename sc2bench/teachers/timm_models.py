@@ -1,6 +1,8 @@
 """Teachers from timm, with its names of models and tags of weights."""
 
+import json
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor, nn
@@ -22,6 +24,9 @@ from sc2bench.teachers.library import (
     in_url_cache,
     is_file,
 )
+
+# What `Timm.teacher` reads of a model's settings.
+_SETTINGS = ("input_size", "mean", "std", "crop_pct", "interpolation")
 
 
 class Timm(Library):
@@ -95,6 +100,18 @@ class Timm(Library):
             )
         return model
 
+    def bare(self, config: TeacherConfig, classes: int | None, built_as: Mapping[str, Any]) -> Teacher:
+        """A model of the hub is built as its repository described it, when its weights were loaded."""
+        if not config.weights.startswith(HUB):
+            return super().bare(config, classes, built_as)
+        if not built_as:
+            return self.load(config, classes)
+        import timm
+
+        options = {"num_classes": built_as["num_classes"], "pretrained_cfg_overlay": built_as["settings"]}
+        model = timm.create_model(_split(config.name)[0], **built_as["arguments"], **options)
+        return self.teacher(config, model)
+
     def classes(self, config: TeacherConfig) -> int:
         """Of the data set that the model was trained with last."""
         return self._settings(config).num_classes
@@ -105,7 +122,10 @@ class Timm(Library):
         channels, height, width = settings["input_size"]
         preprocess = Preprocess(settings["mean"], settings["std"])
         resize = int(height / settings["crop_pct"])
-        return Teacher(preprocess, as_chain(model), (channels, height, width), resize, settings["interpolation"])
+        teacher = Teacher(preprocess, as_chain(model), (channels, height, width), resize, settings["interpolation"])
+        if config.weights.startswith(HUB):
+            teacher.built_as = _description(model)
+        return teacher
 
     def address(self, config: TeacherConfig) -> tuple[str, bool]:
         """The hub has most of timm's weights; some lie elsewhere."""
@@ -126,6 +146,15 @@ class Timm(Library):
         other = is_file(config.weights) or config.weights.startswith(HUB) or config.weights in ("random", "pretrained")
         tag = tag if other else config.weights
         return f"{architecture}.{tag}" if tag else architecture
+
+
+def _description(model: Any) -> dict[str, Any]:
+    """What a repository of the hub says of its model, JSON-ready."""
+    arguments = {name: value for name, value in getattr(model, "_model_args", {}).items() if name != "num_classes"}
+    settings = {name: model.pretrained_cfg[name] for name in _SETTINGS}
+    return json.loads(
+        json.dumps({"arguments": arguments, "num_classes": model.num_classes, "settings": settings}, default=list)
+    )
 
 
 def _split(name: str) -> tuple[str, str]:

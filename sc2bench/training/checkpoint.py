@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from types import UnionType
@@ -19,6 +19,7 @@ from sc2bench.training import optimizer_state
 
 PROGRESS = "progress.json"
 _MODEL = "model."
+_LOSSES = "losses."
 _FILE = re.compile(r"((best|last)-\d+-\d+\.safetensors)?")
 
 
@@ -92,8 +93,22 @@ class Checkpoints:
             )
         return progress
 
-    def save(self, progress: RunProgress, state: dict[str, Tensor], optimizer: Optimizer, is_best: bool) -> None:
+    def save(
+        self,
+        progress: RunProgress,
+        state: dict[str, Tensor],
+        optimizer: Optimizer,
+        is_best: bool,
+        losses: Mapping[str, Tensor] | None = None,
+    ) -> None:
         """Saves the state after an epoch; a kill at any moment leaves this or the one before.
+
+        Args:
+            progress: changed in place; names the files from now on.
+            state: of the model.
+            optimizer: of the stage.
+            is_best: whether the model is the stage's best one so far.
+            losses: what the stage's losses have learned.
 
         Raises:
             OutputError: it can't be written.
@@ -105,7 +120,8 @@ class Checkpoints:
             save_tensors(state, self.folder / progress.best_file)
         progress.last_file = f"last-{stem}"
         model = {_MODEL + name: tensor for name, tensor in state.items()}
-        save_tensors(model | tensors, self.folder / progress.last_file)
+        learned = {_LOSSES + name: tensor for name, tensor in (losses or {}).items()}
+        save_tensors(model | learned | tensors, self.folder / progress.last_file)
         self.record(progress)
 
     def record(self, progress: RunProgress) -> None:
@@ -115,12 +131,15 @@ class Checkpoints:
             if file.name not in (progress.best_file, progress.last_file):
                 file.unlink(missing_ok=True)
 
-    def last(self, progress: RunProgress) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """The model's state after the last epoch, and the optimizer's state dict; raises `CheckpointError`."""
+    def last(self, progress: RunProgress) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Any]]:
+        """The states after the last epoch of the model, the losses and the optimizer; raises `CheckpointError`."""
         tensors = load_tensors(self.folder / progress.last_file)
-        model = {name.removeprefix(_MODEL): tensor for name, tensor in tensors.items() if name.startswith(_MODEL)}
+        model, losses = (
+            {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+            for prefix in (_MODEL, _LOSSES)
+        )
         try:
-            return model, optimizer_state.join(tensors, progress.optimizer)
+            return model, losses, optimizer_state.join(tensors, progress.optimizer)
         except ValueError as error:
             raise self._no_optimizer(error) from error
 
@@ -128,10 +147,18 @@ class Checkpoints:
         """The model's state after the stage's best epoch; raises `CheckpointError`."""
         return load_tensors(self.folder / progress.best_file)
 
-    def restore(self, optimizer: Optimizer, state: dict[str, Any]) -> None:
-        """Gives a stage's optimizer the state of `last`; raises `CheckpointError` for that of another one."""
+    def restore(
+        self, optimizer: Optimizer, state: dict[str, Any], build: Callable[[list[dict[str, Any]]], Optimizer]
+    ) -> None:
+        """Gives a stage's optimizer the state of `last`; raises `CheckpointError` for that of another one.
+
+        Args:
+            optimizer: of the stage.
+            state: what `last` gives of it.
+            build: makes an optimizer like it of other groups of parameters.
+        """
         try:
-            optimizer_state.restore(optimizer, state)
+            optimizer_state.restore(optimizer, state, build)
         except ValueError as error:
             raise self._no_optimizer(error) from error
 

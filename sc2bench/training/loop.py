@@ -12,24 +12,23 @@ from accelerate import Accelerator
 from accelerate.utils import convert_to_fp32, send_to_device, set_seed
 from torch import Tensor, nn
 
+from sc2bench.chain import lean
 from sc2bench.config import RunConfig
 from sc2bench.core import processes
 from sc2bench.core.errors import TrainingError
 from sc2bench.core.progress import EVALUATION_WORK, Work
 from sc2bench.core.state import load_state, unique_state
-from sc2bench.data import ImageSet, PixelLimit, augment, watching
-from sc2bench.methods import SplitModel
+from sc2bench.data import ImageSet, augment, watching
+from sc2bench.methods import Outputs, SplitModel
 from sc2bench.tasks.base import Task
 from sc2bench.teachers import Images, Teacher, final
 from sc2bench.training.checkpoint import Checkpoints, RunProgress
-from sc2bench.training.losses import Step
+from sc2bench.training.loss import Step
 from sc2bench.training.parallel import Objective, check_batch_sizes, tell_unused
 from sc2bench.training.stage import Stage, build_stage, epoch_work
 
 # How often the loss is looked at: each look waits for the device.
 _CHECK_EVERY_STEPS = 50
-# Validation keeps no gradients and no bytes, so it takes twice the samples that measuring does.
-VALIDATION_FACTOR = 2
 
 
 def train(
@@ -136,23 +135,20 @@ class _Trainer:
         self.config = config
         self.accelerator = accelerator
         self.work = work
-        self.validation_samples = len(validation_set)
-        # Each process gets its part of a batch.
-        limit = PixelLimit(processes.count() * config.evaluation.batch_pixels, model.network_size)
-        batch_size = VALIDATION_FACTOR * config.evaluation.batch_size
-        whole = validation_set.loader(batch_size, workers=config.workers, limit=limit)
-        self.validation_loader = processes.parts_of_batches(whole)
+        self.validation_set = validation_set
 
     def epoch_work(self, stage: Stage) -> float:
         """Units of work of one epoch of a stage."""
-        return epoch_work(stage.config, stage.sampler.count, self.validation_samples)
+        return epoch_work(stage.config, stage.sampler.count, len(self.validation_set))
 
     def run(self, index: int, stage: Stage, progress: RunProgress, checkpoints: Checkpoints) -> None:
         """Runs one stage, from its first epoch or from where it was stopped."""
+        stage.losses.to(self.accelerator.device)
         if progress.stage == index and progress.epoch:
-            state, optimizer_state = processes.from_main(lambda: checkpoints.last(progress))
+            state, losses, optimizer_state = processes.from_main(lambda: checkpoints.last(progress))
             load_state(self.model, state, checkpoints.folder)
-            checkpoints.restore(stage.optimizer, optimizer_state)
+            stage.losses.load(losses, checkpoints.folder)
+            checkpoints.restore(stage.optimizer, optimizer_state, stage.build_optimizer)
             self.work.skip(progress.epoch * self.epoch_work(stage))
         elif progress.best_file:
             _load_best(self.model, progress, checkpoints)
@@ -160,7 +156,20 @@ class _Trainer:
         if not any(parameter.requires_grad for parameter in self.model.device.parameters()):
             # From here on the device half is what it will be in use, and its tables must not change any more.
             _update_tables(self.model)
+        with lean(nn.ModuleList([self.teacher, self.model.server]), stage.config.frozen_precision == "bf16"):
+            self._epochs(index, stage, progress, checkpoints)
+        self.accelerator.free_memory()
+        if index + 1 < len(self.config.stages):
+            progress.stage, progress.epoch, progress.best = index + 1, 0, None
+            processes.from_main(lambda: checkpoints.record(progress))
+
+    def _epochs(self, index: int, stage: Stage, progress: RunProgress, checkpoints: Checkpoints) -> None:
+        """Trains and validates epoch after epoch, from where it was stopped."""
         objective, optimizer, loader = self._prepare(stage)
+        # Some losses depend on what shares a batch: so that weights don't depend on how they are measured afterwards,
+        # batches are those of training, which take more memory.
+        whole = self.validation_set.loader(stage.config.batch_size, workers=self.config.workers)
+        validation_loader = processes.parts_of_batches(whole)
         # Preparing wraps what learns; the factors refer to the rates that the stage started with.
         rates = [group.setdefault("initial_lr", group["lr"]) for group in optimizer.param_groups]
         for epoch in range(progress.epoch, stage.config.epochs):
@@ -170,8 +179,8 @@ class _Trainer:
             stage.sampler.epoch = (index << 12) + epoch
             stage.train_mode(self.model)
             loss = self._epoch(stage, epoch, objective, optimizer, loader, rates)
-            self.model.eval()
-            validation = self._validate(stage)
+            stage.evaluation_mode(self.model)
+            validation = self._validate(stage, validation_loader)
             # The last step may have spoilt the weights without showing in its own loss.
             _check_finite(validation["loss"], stage.name, epoch, len(loader))
             criterion = validation["loss"] if stage.config.select == "loss" else -validation[self.task.main_metric]
@@ -186,22 +195,18 @@ class _Trainer:
             self.work.say(
                 f"  {stage.name} epoch {epoch + 1}/{stage.config.epochs}: loss {validation['loss']:.4f}, {quality}"
             )
-        self.accelerator.free_memory()
-        if index + 1 < len(self.config.stages):
-            progress.stage, progress.epoch, progress.best = index + 1, 0, None
-            processes.from_main(lambda: checkpoints.record(progress))
 
     def _prepare(self, stage: Stage) -> tuple[nn.Module, Any, Any]:
         """The stage's loss, optimizer and loader as this process needs them."""
         if processes.count() > 1:
             images, targets = send_to_device(stage.loader.dataset[:2], self.accelerator.device)
             tell_unused(self.accelerator, self._loss(stage, images, targets), stage.trainable)
-        objective = Objective(self.model, partial(self._loss, stage))
+        objective = Objective(self.model, stage.losses, partial(self._loss, stage))
         return self.accelerator.prepare(objective, stage.optimizer, stage.loader)
 
     def _save(self, stage: Stage, progress: RunProgress, checkpoints: Checkpoints, is_best: bool) -> None:
         def save() -> tuple[str, str]:
-            checkpoints.save(progress, unique_state(self.model), stage.optimizer, is_best)
+            checkpoints.save(progress, unique_state(self.model), stage.optimizer, is_best, stage.losses.state())
             return progress.best_file, progress.last_file
 
         progress.best_file, progress.last_file = processes.from_main(save)
@@ -238,7 +243,8 @@ class _Trainer:
         step = self._step(stage, images, targets)
         with torch.autocast(self.accelerator.device.type, enabled=False):
             # The auxiliary loss is that of the quantiles alone; it moves nothing else.
-            return _weighted(stage, step) + step.outputs.get("auxiliary_loss", 0)
+            auxiliary_loss = step.outputs.auxiliary_loss
+            return stage.losses(step) + (0 if auxiliary_loss is None else auxiliary_loss)
 
     def _step(self, stage: Stage, images: Images, targets: Any) -> Step:
         with self.accelerator.autocast():
@@ -246,22 +252,22 @@ class _Trainer:
             teacher_features: dict[str, Tensor] = {}
             if stage.needs_teacher:
                 with torch.no_grad():
-                    teacher_prediction, teacher_features = self.teacher.outputs(images, stage.config.features)
-            outputs = convert_to_fp32(self.model(images, targets, stage.config.features))
-        return Step(outputs, teacher_prediction, teacher_features, targets, stage.config, self.task)
+                    teacher_prediction, teacher_features = self.teacher.outputs(images, stage.layers)
+            outputs = Outputs(**convert_to_fp32(vars(self.model(images, targets, stage.layers))))
+        return Step(outputs, teacher_prediction, teacher_features, targets, self.task)
 
     @torch.no_grad()
-    def _validate(self, stage: Stage) -> dict[str, float]:
+    def _validate(self, stage: Stage, loader: Any) -> dict[str, float]:
         """The stage's loss and the task's quality on the validation set, without augmentation."""
         metric = self.task.metric()
         total, count = 0.0, 0.0
-        with watching(self.validation_loader) as batches:
+        with watching(loader) as batches:
             for batch in batches:
                 images, targets = send_to_device(batch, self.accelerator.device)
                 step = self._step(stage, images, targets)
-                total += len(images) * _weighted(stage, step).item()
+                total += len(images) * stage.losses(step).item()
                 count += len(images)
-                metric.update(final(step.outputs["prediction"]), targets)
+                metric.update(final(step.outputs.prediction), targets)
                 self.work.advance(EVALUATION_WORK * len(images) * processes.count())
         total, count = processes.total(total, count)
         # The metric joins what the processes counted by itself.
@@ -282,10 +288,6 @@ def _update_tables(model: SplitModel) -> None:
     model.update_tables()
     # Computed from equal weights, but not always on machines that round alike.
     processes.share_state(model)
-
-
-def _weighted(stage: Stage, step: Step) -> Tensor:
-    return torch.stack([weight * loss.function(step) for loss, weight in stage.losses]).sum()
 
 
 def _check_finite(loss: float, stage: str, epoch: int, step: int) -> None:

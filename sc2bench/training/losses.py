@@ -1,120 +1,99 @@
-"""The terms of a stage's loss. Each is a mean over the samples of a batch."""
+"""The losses. Each is a mean over the samples of a batch."""
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated
 
 import torch
+from annotated_doc import Doc
 from torch import Tensor
 from torch.nn import functional
 
-from sc2bench.config import StageConfig
+from sc2bench.config import LossConfig, option
 from sc2bench.core import processes
-from sc2bench.core.registry import LOSSES
-from sc2bench.methods import Outputs
-from sc2bench.tasks.base import Task
+from sc2bench.training.loss import Loss, Need, Step, register_loss
 
 
-@dataclass(frozen=True)
-class Step:
-    """What a loss can see of one training step.
+@dataclass
+class SupervisedConfig(LossConfig):
+    """Of losses that have a part against the task's targets."""
 
-    Attributes:
-        outputs: of the student.
-        teacher_prediction: `None` if no loss of the stage needs the teacher.
-        teacher_features: outputs of the teacher's stages that `stage.features` lists.
-        targets: of the task.
-        stage: the stage's configuration.
-        task: the task.
-    """
-
-    outputs: Outputs
-    teacher_prediction: Any
-    teacher_features: Mapping[str, Tensor]
-    targets: Any
-    stage: StageConfig
-    task: Task
+    label_smoothing: Annotated[
+        float, Doc("Share of certainty that is taken from the right class and given to all.")
+    ] = option(0.0, least=0, most=1, formerly="label_smoothing")
 
 
-@dataclass(frozen=True)
-class Loss:
-    """A term of a loss.
+@dataclass
+class DistillationConfig(SupervisedConfig):
+    """How targets and teacher share, and how softly the teacher speaks."""
 
-    Attributes:
-        function: gives the term, a scalar.
-        needs: of "teacher" (its outputs), "features" (a list of stages), "bits" (a prior), "distortion" (a decoded
-            image) and "logits" (a classifier's), what it can't do without.
-    """
-
-    function: Callable[[Step], Tensor]
-    needs: frozenset[str]
-
-
-def register_loss(name: str, *needs: str) -> Callable[[Callable[[Step], Tensor]], Callable[[Step], Tensor]]:
-    """Returns a decorator that registers a function as a loss with its needs."""
-
-    def decorate(function: Callable[[Step], Tensor]) -> Callable[[Step], Tensor]:
-        LOSSES.register(name)(Loss(function, frozenset(needs)))
-        return function
-
-    return decorate
+    alpha: Annotated[float, Doc("Share of the task's own loss, beside the teacher's.")] = option(
+        0.5, least=0, most=1, formerly="kd_alpha"
+    )
+    temperature: Annotated[float, Doc("What logits of teacher and student are divided by.")] = option(
+        1.0, above=0, formerly="kd_temperature"
+    )
 
 
 @register_loss("task")
-def task_loss(step: Step) -> Tensor:
+class TaskLoss(Loss):
     """The task's supervised loss."""
-    return step.task.loss(step.outputs["prediction"], step.targets, step.stage.label_smoothing)
+
+    config_class = SupervisedConfig
+    config: SupervisedConfig
+
+    def forward(self, step: Step) -> Tensor:
+        """The loss of the prediction against the targets."""
+        return step.task.loss(step.outputs.prediction, step.targets, self.config.label_smoothing)
 
 
-@register_loss("feature_sse", "teacher", "features")
+@register_loss("kd")
+class Distillation(Loss):
+    """Knowledge distillation (Hinton et al. 2015): alpha CE + (1 - alpha) T^2 KL."""
+
+    config_class = DistillationConfig
+    needs = frozenset((Need.TEACHER, Need.LOGITS))
+    config: DistillationConfig
+
+    def forward(self, step: Step) -> Tensor:
+        """The loss of the logits against the targets and the teacher's logits."""
+        student = step.outputs.prediction.float()
+        temperature, alpha = self.config.temperature, self.config.alpha
+        divergence = functional.kl_div(
+            functional.log_softmax(student / temperature, dim=1),
+            functional.log_softmax(step.teacher_prediction.float() / temperature, dim=1),
+            reduction="batchmean",
+            log_target=True,
+        )
+        hard = step.task.loss(step.outputs.prediction, step.targets, self.config.label_smoothing)
+        return alpha * hard + (1 - alpha) * temperature**2 * divergence
+
+
+@register_loss("feature_sse", Need.TEACHER, Need.FEATURES)
 def feature_sse(step: Step) -> Tensor:
-    """Sum of squared errors over all wanted features (Matsubara and Levorato 2020), as published."""
-    return _feature_errors(step, relative=False)
+    """Sum of squared errors over all compared layers (Matsubara and Levorato 2020), as published."""
+    return torch.stack([(own - target).square().sum() / len(target) for _, own, target in step.pairs()]).sum()
 
 
-@register_loss("feature_relative", "teacher", "features")
+@register_loss("feature_relative", Need.TEACHER, Need.FEATURES)
 def feature_relative(step: Step) -> Tensor:
-    """Squared errors in percent of the teacher's squared features, summed over stages.
+    """Squared errors in percent of the teacher's squared features, summed over layers.
 
-    Stages of different size and scale weigh alike, so the late ones, nearest to the prediction, are not drowned.
+    Layers of different size and scale weigh alike, so the late ones, nearest to the prediction, are not drowned.
     """
-    return _feature_errors(step, relative=True)
+    errors = [(100 * (own - target).square().sum(), target) for _, own, target in step.pairs()]
+    return torch.stack([error / _share_of_energy(target) for error, target in errors]).sum()
 
 
-@register_loss("rate", "bits")
+@register_loss("rate", Need.BITS)
 def rate(step: Step) -> Tensor:
     """Estimated bits a sample; its weight is the method's beta."""
-    return step.outputs["bits"].mean()
+    return step.bits.mean()
 
 
-@register_loss("distortion", "distortion")
+@register_loss("distortion", Need.DISTORTION)
 def distortion(step: Step) -> Tensor:
     """Mean squared error of the pixels, in squared levels of 8 bits."""
-    return step.outputs["distortion"].mean()
-
-
-@register_loss("kd", "teacher", "logits")
-def kd(step: Step) -> Tensor:
-    """Knowledge distillation (Hinton et al. 2015): alpha CE + (1 - alpha) T^2 KL."""
-    student = step.outputs["prediction"].float()
-    temperature, alpha = step.stage.kd_temperature, step.stage.kd_alpha
-    divergence = functional.kl_div(
-        functional.log_softmax(student / temperature, dim=1),
-        functional.log_softmax(step.teacher_prediction.float() / temperature, dim=1),
-        reduction="batchmean",
-        log_target=True,
-    )
-    hard = step.task.loss(step.outputs["prediction"], step.targets, step.stage.label_smoothing)
-    return alpha * hard + (1 - alpha) * temperature**2 * divergence
-
-
-def _feature_errors(step: Step, relative: bool) -> Tensor:
-    terms = []
-    for name in step.stage.features:
-        target = step.teacher_features[name].float()
-        error = (step.outputs["features"][name].float() - target).square().sum()
-        terms.append(100 * error / _share_of_energy(target) if relative else error / len(target))
-    return torch.stack(terms).sum()
+    return step.distortion.mean()
 
 
 def _share_of_energy(target: Tensor) -> Tensor:

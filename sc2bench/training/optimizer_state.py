@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -43,22 +43,30 @@ def join(tensors: Mapping[str, Tensor], rest: Mapping[str, Any]) -> dict[str, An
     return {"state": state, "param_groups": groups}
 
 
-def restore(optimizer: Optimizer, state: dict[str, Any]) -> None:
+def restore(optimizer: Optimizer, state: dict[str, Any], build: Callable[[list[dict[str, Any]]], Optimizer]) -> None:
     """Loads what `join` gives; raises `ValueError` for what is no state of this optimizer.
 
     PyTorch takes tensors of any shape and options of any type, and fails in some later step, or goes on wrongly.
+
+    Args:
+        optimizer: fresh.
+        state: what it is to be like.
+        build: makes an optimizer like it of other groups of parameters.
     """
     own = optimizer.state_dict()["param_groups"]
     _check_groups(own, state["param_groups"])
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    keys = _state_keys(optimizer)
+    parameters = [(parameter, group) for group in optimizer.param_groups for parameter in group["params"]]
+    known: dict[tuple[int, torch.Size], dict[str, Any]] = {}
     for index, values in state["state"].items():
         if not 0 <= index < len(parameters):
             raise ValueError(f"a state of parameter {index}, but there are {len(parameters)}")
-        if values.keys() != keys:
-            raise ValueError(f"the state of parameter {index} has {sorted(values)} instead of {sorted(keys)}")
+        parameter, group = parameters[index]
+        kind = id(group), parameter.shape
+        expected = known[kind] = known.get(kind) or _first_state(parameter, group, build)
+        if values.keys() != expected.keys():
+            raise ValueError(f"the state of parameter {index} has {sorted(values)} instead of {sorted(expected)}")
         for key, value in values.items():
-            if not _suits(value, parameters[index]):
+            if not _suits(value, expected[key]):
                 raise ValueError(f"'{key}' of parameter {index} is of another shape or type, or not finite")
     groups = [
         mine | {"lr": other["lr"], "initial_lr": mine["lr"]}
@@ -81,24 +89,27 @@ def _check_groups(own: list[dict[str, Any]], stored: list[Any]) -> None:
                 raise ValueError(f"option '{key}' is {str(value)[:40]}")
 
 
-def _state_keys(optimizer: Optimizer) -> set[str]:
-    """What an optimizer remembers of each parameter, found by a step of a small one of its kind."""
-    parameter = nn.Parameter(torch.zeros(1))
-    parameter.grad = torch.zeros(1)
-    small = type(optimizer)([parameter], lr=0.0)  # type: ignore[call-arg]
-    small.param_groups[0] |= {key: value for key, value in optimizer.param_groups[0].items() if key != "params"}
-    small.step()
-    return set(small.state[parameter])
+def _first_state(
+    parameter: Tensor, group: dict[str, Any], build: Callable[[list[dict[str, Any]]], Optimizer]
+) -> dict[str, Any]:
+    """What an optimizer remembers of a parameter after its first step, found by a step of one like it."""
+    own = nn.Parameter(torch.zeros_like(parameter))
+    own.grad = torch.zeros_like(own)
+    similar = build([group | {"params": [own]}])
+    similar.step()
+    return dict(similar.state[own])
 
 
-def _suits(value: Any, parameter: Tensor) -> bool:
-    """Whether a value may be part of the state of a parameter: of its shape, or a single number."""
+def _suits(value: Any, expected: Any) -> bool:
+    """Whether a value may be part of the state of a parameter: of the shape expected, or a single number."""
     if not isinstance(value, Tensor):
         return value is None or (_is_number(value) and value >= 0)
-    if not value.is_floating_point() or not value.isfinite().all():
+    if not isinstance(expected, Tensor) or value.is_floating_point() != expected.is_floating_point():
+        return False
+    if not value.isfinite().all() or value.shape != expected.shape:
         return False
     # A single number counts steps.
-    return value.shape == parameter.shape or (value.ndim == 0 and value.item() >= 0)
+    return value.ndim > 0 or value.item() >= 0
 
 
 def _is_number(value: Any) -> bool:

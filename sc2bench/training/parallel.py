@@ -36,12 +36,14 @@ class Objective(nn.Module):
 
     Args:
         model: whose parameters learn.
+        losses: those of the stage; they may have parameters, too.
         loss: of images and targets.
     """
 
-    def __init__(self, model: nn.Module, loss: Callable[[Any, Any], Tensor]):
+    def __init__(self, model: nn.Module, losses: nn.Module, loss: Callable[[Any, Any], Tensor]):
         super().__init__()
         self.model = model
+        self.losses = losses
         self._loss = loss
 
     def forward(self, images: Any, targets: Any) -> Tensor:

@@ -1,22 +1,28 @@
 """One stage of training, built and checked before anything runs."""
 
 import math
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from compressai.entropy_models import EntropyModel
-from torch import nn
-from torch.optim import SGD, Adam, AdamW, Optimizer
+from torch import Tensor, nn
+from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
-from sc2bench.config import StageConfig
+from sc2bench.config import FeatureLossConfig, LossConfig, StageConfig
 from sc2bench.core.errors import ConfigError, nearest
 from sc2bench.core.progress import EVALUATION_WORK
-from sc2bench.core.registry import LOSSES
+from sc2bench.core.registry import LOSSES, OPTIMIZERS, SCHEDULES
 from sc2bench.data import Batch, EpochSampler, ImageSet
-from sc2bench.methods import SplitModel
+from sc2bench.entropy import LatentCodec
+from sc2bench.methods import Outputs, SplitModel
 from sc2bench.teachers import Teacher
-from sc2bench.training.losses import Loss
+from sc2bench.training.loss import Loss, LossContext, Need, WeightedSum
+
+_Groups = list[dict[str, Any]]
 
 
 @dataclass
@@ -28,23 +34,27 @@ class Stage:
         config: its configuration.
         loader: shuffled batches of the training set.
         sampler: orders them anew each epoch.
-        losses: the terms with their weights.
+        losses: the weighted sum of its losses, whose parameters, where there are some, learn too.
+        layers: those whose outputs are wanted of student and teacher.
         trainable: parameters that learn.
         optimizer: over them.
+        build_optimizer: makes one like it of other groups of parameters.
     """
 
     name: str
     config: StageConfig
     loader: "DataLoader[Batch]"
     sampler: EpochSampler
-    losses: list[tuple[Loss, float]]
+    losses: WeightedSum
+    layers: list[str]
     trainable: list[nn.Parameter]
     optimizer: Optimizer
+    build_optimizer: Callable[[_Groups], Optimizer]
 
     @property
     def needs_teacher(self) -> bool:
         """Whether a loss compares with the teacher."""
-        return any("teacher" in loss.needs for loss, _ in self.losses)
+        return self.losses.needs(Need.TEACHER)
 
     def enter(self, model: SplitModel) -> None:
         """Lets the stage's modules learn and freezes all others."""
@@ -57,21 +67,17 @@ class Stage:
         model.eval()
         for path in self.config.trainable:
             model.get_submodule(path).train()
+        self.losses.train()
+
+    def evaluation_mode(self, model: SplitModel) -> None:
+        """Puts all modules in evaluation mode."""
+        model.eval()
+        self.losses.eval()
 
     def learning_rate_factor(self, progress: float) -> float:
         """The schedule: what the learning rates are multiplied by at a share 0 ... 1 of the stage's steps."""
-        config = self.config
-        if config.schedule == "one_cycle":
-            if progress < config.warmup:
-                return max(progress / config.warmup, 1e-2)
-            return 0.5 * (1 + math.cos(math.pi * (progress - config.warmup) / (1 - config.warmup)))
-        if config.schedule == "cosine":
-            return 0.5 * (1 + math.cos(math.pi * progress))
-        if config.schedule == "polynomial":
-            return (1 - progress) ** 0.9
-        if config.schedule == "multi_step":
-            return config.gamma ** sum(progress * config.epochs >= milestone for milestone in config.milestones)
-        return 1.0
+        options = self.config.schedule
+        return SCHEDULES[options.name].factor(progress, self.config.epochs, options)
 
 
 def epoch_work(config: StageConfig, training_samples: int, validation_samples: int) -> float:
@@ -92,50 +98,127 @@ def build_stage(
     """Builds a stage and checks that everything it names exists.
 
     Raises:
-        ConfigError: an unknown module, feature or loss, or a loss that the method can't have.
+        ConfigError: an unknown module or layer, a loss that the method can't have, or options that the loss, the
+            optimizer or the schedule refuses.
     """
-    _check_features(name, config, model, teacher, training_set)
+    images = training_set.sample(2)
+    if config.augment and not isinstance(images, Tensor):
+        raise ConfigError(
+            f"{name}.augment: images of this data set vary in size, and it augments them itself; leave it out"
+        )
+    compared = {key: _compared(config, loss) for key, loss in config.losses.items()}
+    layers = list(dict.fromkeys([*config.features, *(layer for each in compared.values() for layer in each)]))
+    with torch.no_grad():
+        outputs = model.eval()(images, features=layers)
+    _check_layers(f"{name}.features", config.features, teacher, outputs)
+    for key, loss in config.losses.items():
+        _check_layers(f"{name}.losses.{key}.layers", compared[key], teacher, outputs)
+        _check_needs(name, key, LOSSES[loss.name].needs, compared[key], outputs)
+
+    def teacher_shapes() -> dict[str, tuple[int, ...]]:
+        with torch.no_grad():
+            return _shapes(teacher.eval().outputs(images, layers)[1])
+
+    context = LossContext([], len(training_set.classes), _shapes(outputs.features), teacher_shapes)
+    losses = _build_losses(name, config, compared, context, seed)
     part = training_set.part(config.samples)
     sampler = EpochSampler(len(part), seed)
     loader = part.loader(config.batch_size, sampler=sampler, workers=workers)
     if not len(loader):
         raise ConfigError(f"{name}.batch_size: {config.batch_size} exceeds the {len(part)} training samples")
-    groups = _parameter_groups(name, config, model)
+    groups = _parameter_groups(name, config, model, losses)
     trainable = [parameter for group in groups for parameter in group["params"]]
-    losses = [(LOSSES[loss], weight) for loss, weight in config.losses.items()]
-    return Stage(name, config, loader, sampler, losses, trainable, _optimizer(config, groups))
+
+    def build_optimizer(groups: _Groups) -> Optimizer:
+        return OPTIMIZERS[config.optimizer.name].build(groups, config.optimizer)
+
+    with _blaming(f"{name}.optimizer"):
+        optimizer = build_optimizer(groups)
+    stage = Stage(name, config, loader, sampler, losses, layers, trainable, optimizer, build_optimizer)
+    _check_schedule(stage)
+    return stage
 
 
-def _check_features(name: str, config: StageConfig, model: SplitModel, teacher: Teacher, data: ImageSet) -> None:
-    """Runs one forward of two samples and compares what comes out with what the losses want."""
-    images = data.sample(2)
-    if config.augment and not isinstance(images, torch.Tensor):
-        raise ConfigError(
-            f"{name}.augment: images of this data set vary in size, and it augments them itself; leave it out"
-        )
-    with torch.no_grad():
-        outputs = model.eval()(images, features=config.features)
-    for feature in config.features:
-        if feature not in teacher.chain.names():
-            raise ConfigError(f"{name}.features: no stage '{feature}'; {nearest(feature, teacher.chain.names())}")
-        if feature not in outputs["features"]:
+def _compared(config: StageConfig, loss: LossConfig) -> list[str]:
+    """The layers that a loss compares: its own, or those of the stage."""
+    own = loss.layers if isinstance(loss, FeatureLossConfig) else []
+    return (own or config.features) if Need.FEATURES in LOSSES[loss.name].needs else []
+
+
+def _check_layers(key: str, layers: list[str], teacher: Teacher, outputs: Outputs) -> None:
+    known = teacher.chain.names()
+    for layer in layers:
+        if layer not in known:
+            raise ConfigError(f"{key}: no layer '{layer}'; {nearest(layer, known)}")
+        if layer not in outputs.features:
+            raise ConfigError(f"{key}: '{layer}' is not computed by this method; it gives {list(outputs.features)}")
+
+
+def _check_needs(name: str, loss: str, needs: frozenset[Need], layers: list[str], outputs: Outputs) -> None:
+    key = f"{name}.losses.{loss}"
+    if Need.FEATURES in needs and not layers:
+        raise ConfigError(f"{name}.features: empty, but loss '{loss}' compares features; list at least one layer")
+    if Need.BITS in needs and outputs.bits is None:
+        raise ConfigError(f"{key}: '{loss}' needs a prior, and this method has none; leave it out")
+    if Need.LOGITS in needs and not isinstance(outputs.prediction, Tensor):
+        raise ConfigError(f"{key}: '{loss}' compares a classifier's logits; take 'task' for this task")
+    if Need.DISTORTION in needs and outputs.distortion is None:
+        raise ConfigError(f"{key}: '{loss}' needs a decoded image, and this method has none; leave it out")
+
+
+def _build_losses(
+    name: str, config: StageConfig, compared: dict[str, list[str]], context: LossContext, seed: int
+) -> WeightedSum:
+    losses: dict[str, Loss] = {}
+    # What a loss draws is its own: the same in every process, and no other module begins otherwise for it.
+    with torch.random.fork_rng(devices=[]):
+        for number, (key, options) in enumerate(config.losses.items()):
+            torch.manual_seed((seed << 20) + number)
+            context.layers = compared[key]
+            with _blaming(f"{name}.losses.{key}"):
+                losses[key] = LOSSES[options.name](options, context)
+    return WeightedSum(losses, [options.weight for options in config.losses.values()], list(compared.values()))
+
+
+def _shapes(features: dict[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    return {layer: tuple(values.shape[1:]) for layer, values in features.items()}
+
+
+@contextmanager
+def _blaming(key: str) -> Iterator[None]:
+    """Names the key where values are refused by what is built of them."""
+    try:
+        yield
+    except (ConfigError, ValueError) as error:
+        raise ConfigError(f"{key}: {error}") from error
+
+
+def _check_schedule(stage: Stage) -> None:
+    for epoch in range(stage.config.epochs):
+        factor = stage.learning_rate_factor(epoch / stage.config.epochs)
+        if not math.isfinite(factor) or factor < 0:
             raise ConfigError(
-                f"{name}.features: '{feature}' is not computed by this method; it gives {list(outputs['features'])}"
+                f"{stage.name}.schedule: '{stage.config.schedule.name}' multiplies the learning rate by {factor} at "
+                f"epoch {epoch + 1}; it must give finite numbers from 0"
             )
-    for loss in config.losses:
-        needs = LOSSES[loss].needs
-        if "features" in needs and not config.features:
-            raise ConfigError(f"{name}.features: empty, but loss '{loss}' compares features; list at least one stage")
-        if "bits" in needs and "bits" not in outputs:
-            raise ConfigError(f"{name}.losses: '{loss}' needs a prior, and this method has none; leave it out")
-        if "logits" in needs and not isinstance(outputs["prediction"], torch.Tensor):
-            raise ConfigError(f"{name}.losses: '{loss}' compares a classifier's logits; take 'task' for this task")
-        if "distortion" in needs and "distortion" not in outputs:
-            raise ConfigError(f"{name}.losses: '{loss}' needs a decoded image, and this method has none; leave it out")
 
 
-def _parameter_groups(name: str, config: StageConfig, model: SplitModel) -> list[dict]:
-    """Groups by learning rate: transforms, and the priors' own parameters."""
+def _of_densities(modules: Iterable[nn.Module]) -> set[int]:
+    """The identities of priors' own parameters: of CompressAI's densities in one, else all that it has.
+
+    The transforms of a hyperprior are networks like others.
+    """
+    priors = [module for module in modules if isinstance(module, LatentCodec | EntropyModel)]
+    return {
+        id(parameter)
+        for prior in priors
+        if isinstance(prior, EntropyModel) or not any(isinstance(part, EntropyModel) for part in prior.modules())
+        for parameter in prior.parameters()
+    }
+
+
+def _parameter_groups(name: str, config: StageConfig, model: SplitModel, losses: nn.Module) -> _Groups:
+    """Groups by learning rate: transforms, the priors' own parameters, and those of losses."""
     modules = dict(model.named_modules())
     if not config.trainable:
         raise ConfigError(f"{name}.trainable: empty; list at least one module of the split model")
@@ -144,8 +227,7 @@ def _parameter_groups(name: str, config: StageConfig, model: SplitModel) -> list
         if path not in modules:
             raise ConfigError(f"{name}.trainable: the model has no module '{path}'; {nearest(path, modules)}")
         learning |= {id(parameter): parameter for parameter in modules[path].parameters()}
-    # The transforms of a hyperprior are networks like others; a prior's own parameters are those of its densities.
-    of_priors = {id(p) for module in modules.values() if isinstance(module, EntropyModel) for p in module.parameters()}
+    of_priors = _of_densities(modules.values())
     groups = [
         {"params": [p for i, p in learning.items() if i not in of_priors], "lr": config.learning_rate},
         {
@@ -153,16 +235,13 @@ def _parameter_groups(name: str, config: StageConfig, model: SplitModel) -> list
             "lr": config.prior_learning_rate or config.learning_rate,
         },
     ]
+    of_densities = groups[1]["params"]
     groups = [group for group in groups if group["params"]]
     if not groups:
         raise ConfigError(f"{name}.trainable: {config.trainable} have no parameters; name modules that learn")
-    return groups
-
-
-def _optimizer(config: StageConfig, groups: list[dict]) -> Optimizer:
-    if config.optimizer == "sgd":
-        return SGD(
-            groups, config.learning_rate, config.momentum, weight_decay=config.weight_decay, nesterov=config.nesterov
+    if config.prior_learning_rate is not None and not of_densities:
+        raise ConfigError(
+            f"{name}.prior_learning_rate: no prior is among {config.trainable}, so it has no effect; leave it out"
         )
-    kind = AdamW if config.optimizer == "adamw" else Adam
-    return kind(groups, config.learning_rate, weight_decay=config.weight_decay)
+    of_losses = list(losses.parameters())
+    return [*groups, {"params": of_losses, "lr": config.learning_rate}] if of_losses else groups

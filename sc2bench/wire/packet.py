@@ -245,6 +245,10 @@ class Packet:
         payload, side_info = len(self.payload), len(self._size_bytes(session)) + len(self.side_info)
         return {"payload": payload, "side_info": side_info, "framing": total - payload - side_info}
 
+    def image_size_bytes(self, session: SessionHeader) -> int:
+        """How many bytes of the side information say how large the image is."""
+        return len(self._size_bytes(session))
+
     def _size_bytes(self, session: SessionHeader) -> bytes:
         if (self.size is not None) != session.has_size:
             raise ValueError("a packet gives its image's size if, and only if, its session header announces it")

@@ -61,8 +61,16 @@ class Sizing:
         height, width = (max(sides) for sides in zip(*scaled, strict=True))
         return Frame(tuple(sizes), scaled, self.padded((height, width)))
 
-    def pixels(self, size: Size) -> int:
-        """Pixels of an image as it is or as the network sees it, whichever are more: what work and memory grow with."""
+    def frame_of(self, shape: Sequence[int], count: int) -> Frame:
+        """The sizes of a batch of `count` images, each (C, H, W) of one shape."""
+        return self.frame([(shape[-2], shape[-1])] * count)
+
+    def work(self, shape: Sequence[int]) -> int:
+        """Pixels of an image (C, H, W) as it is or as the network sees it, whichever are more.
+
+        That is what work and memory grow with.
+        """
+        size = (shape[-2], shape[-1])
         return max(math.prod(size), math.prod(self.padded(self.scaled(size))))
 
     def padded(self, size: Size) -> Size:

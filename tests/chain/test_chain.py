@@ -222,3 +222,9 @@ def test_a_family_of_a_users_own():
     chain = as_chain(Twice())
     assert isinstance(chain, Chain)
     assert chain.names() == ["all"]
+
+
+def test_a_family_has_one_chain():
+    # Whoever comes first: the library's own modules are imported before.
+    with pytest.raises(ConfigError, match="the chain of VisionTransformer is registered twice"):
+        register_chain(models.VisionTransformer)(named_layers)

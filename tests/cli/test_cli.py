@@ -1,10 +1,14 @@
+import shlex
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
 from sc2bench.cli import app, guarded
 from sc2bench.core.errors import ConfigError
@@ -31,6 +35,33 @@ def test_help_and_errors_of_usage_do_not_import_torch():
     )
     done = call(script, program=("-c",), check=True)
     assert "sc2bench run task=fashion_mnist method=entropic_student rate=0.16" in done.stdout
+
+
+def test_every_command_has_examples_that_it_takes():
+    program = typer.main.get_command(app)
+
+    def commands(group: Any) -> Iterator[Any]:
+        for command in group.commands.values():
+            yield command
+            yield from commands(command) if hasattr(command, "commands") else ()
+
+    tried = 0
+    for command in (program, *commands(program)):
+        title, *lines = command.epilog.split("\n\n")
+        assert title == "Examples:"
+        for line in lines:
+            name, *words = shlex.split(line.partition(" > ")[0])
+            assert name == "sc2bench"
+            reached: Any = program
+            while hasattr(reached, "commands"):
+                reached = reached.commands[words.pop(0)]
+            # Arguments and options are parsed; nothing runs.
+            reached.make_context(reached.name, words)
+            tried += 1
+        if command is not program:
+            assert lines[0].startswith("sc2bench ")
+            assert command.name in lines[0].split()
+    assert tried > 20
 
 
 @pytest.mark.parametrize(
@@ -90,8 +121,8 @@ def test_list_names_what_there_is(capsys):
         ),
         (
             ["list", "task="],
-            "task=: coco2017, fashion_mnist, ilsvrc2012, pascal_voc2012, scenes_all, scenes_classification, "
-            "scenes_detection, scenes_segmentation\n",
+            "task=: coco2017, fashion_mnist, ilsvrc2012, imagenette, pascal_voc2012, scenes_all, "
+            "scenes_classification, scenes_detection, scenes_segmentation\n",
         ),
         (
             ["suite", "list"],

@@ -20,6 +20,7 @@ from sc2bench.core.errors import ConfigError
 from sc2bench.core.registry import IMAGE_CODECS
 from sc2bench.methods import build_model
 from sc2bench.teachers import fashion_resnet
+from sc2bench.wire.inputs import ImageSpec
 from sc2bench.wire.packet import PacketError
 
 # A poor and a good quality of each.
@@ -92,6 +93,24 @@ def test_jpeg_is_what_pillow_writes(test_images):
     buffer = io.BytesIO()
     Image.fromarray(image[0]).save(buffer, "JPEG", quality=35, optimize=True)
     assert IMAGE_CODECS["jpeg"](35).encode_image(image) == buffer.getvalue()
+
+
+@pytest.mark.parametrize("name", LOSSY)
+def test_a_quality_is_honoured_or_refused(name):
+    if name not in ("jpeg2000", "jpeg_xl"):
+        with pytest.raises(ConfigError, match=f"'{name}' takes whole numbers, not quality 30.5; round the rate"):
+            IMAGE_CODECS[name](30.5)
+        return
+    whole, between = (IMAGE_CODECS[name](quality).encode_image(colourful()[0]) for quality in (30, 30.5))
+    assert between != whole
+
+
+def test_a_codec_without_quality_takes_none():
+    with pytest.raises(ConfigError, match="'raw' has no quality, so 7 would change nothing; leave rate out"):
+        IMAGE_CODECS["raw"](7)
+    config = compose(["method=feature_codec", "method.codec=raw", "teacher.weights=random"])
+    assert config.rate is None
+    assert build_model(config, fashion_resnet(), ImageSpec(1, (28, 28))).rate_knob is None
 
 
 def test_raw_is_lossless_and_as_long_as_the_image(test_images):
@@ -233,7 +252,7 @@ class TestJpegAbbreviated:
         assert tables[:2] + tables[-2:] == b"\xff\xd8\xff\xd9"
         # One quantization table of 64 values and two of Huffman codes for luma, as many again for chroma.
         assert (tables.count(b"\xff\xdb\x00\x43"), tables.count(b"\xff\xc4")) == ((1, 2) if channels == 1 else (2, 4))
-        session = build_model(config, fashion_resnet(), (channels, 40, 48)).session
+        session = build_model(config, fashion_resnet(), ImageSpec(channels, (40, 48))).session
         assert session.shared == tables
         assert len(session.to_bytes()) > len(tables)
 

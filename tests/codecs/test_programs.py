@@ -121,6 +121,7 @@ def test_arguments_name_size_format_and_quality(vtm, vvenc, bpg):
 )
 def test_missing_program_says_where_to_get_it(name, program, source, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("sc2bench.codecs.vvc._packaged_ffmpeg", lambda: "")
     with pytest.raises(
         ConfigError, match=f"codec '{name}' needs the program '{program}', but none is on PATH; .*{source}"
     ):

@@ -48,3 +48,11 @@ def test_damaged_streams_raise(options, test_images):
             codec.decode_image(damaged, (1, 28, 28))
     with pytest.raises(PacketError):
         codec.decode_image(good, (1, 64, 64))
+
+
+def test_ffmpeg_is_taken_where_vvencapp_is_not_on_path(options, test_images, monkeypatch, tmp_path):
+    image = test_images.images[0].numpy()
+    monkeypatch.setenv("PATH", str(tmp_path))
+    codec, named = IMAGE_CODECS["vvenc"](30), IMAGE_CODECS["vvenc"](30, **options)
+    assert codec.variant == named.variant == {"through": "ffmpeg"}
+    assert codec.encode_image(image) == named.encode_image(image)

@@ -12,7 +12,10 @@ def test_files_and_overrides_compose():
     assert config.method.bottleneck == "fp_small"  # from the recipe of this task and method
     assert config.stage1 is not None
     assert config.stage1.epochs == 3
-    assert config.stage1.losses == {"feature_relative": 1.0, "rate": 0.25}  # the recipe drops feature_sse
+    assert {name: loss.weight for name, loss in config.stage1.losses.items()} == {
+        "feature_relative": 1.0,
+        "rate": 0.25,
+    }  # the recipe drops feature_sse
     assert list(config.stages) == ["stage1", "stage2"]
 
 
@@ -28,8 +31,8 @@ def test_files_and_overrides_compose():
         ("task.dataset=fashion_mnits", "task.dataset: unknown data set 'fashion_mnits'; did you mean 'fashion_mnist'?"),
         ("stage1.epochs=many", "stage1.epochs: Value 'many' of type 'str' could not be converted to Integer"),
         ("stage1.epochs=0", "stage1.epochs: 0 is below the least value, 1"),
-        ("stage1.losses.kdd=1", "stage1.losses: unknown loss 'kdd'; did you mean 'kd'?"),
-        ("stage1.optimizer=adamm", "stage1.optimizer: unknown value 'adamm'; did you mean 'adam'?"),
+        ("stage1.losses.kdd=1", "stage1.losses.kdd: unknown loss 'kdd'; did you mean 'kd'?"),
+        ("stage1.optimizer=adamm", "stage1.optimizer: unknown optimizer 'adamm'; did you mean 'adam'?"),
         ("stage1=3", "stage1: expected fields, got '3'"),
         ("rate", "'rate' is not of the form key=value"),
         ("rate=null", "rate: method 'entropic_student' needs one; add rate=VALUE (its beta)"),
@@ -122,7 +125,7 @@ def test_every_shipped_suite_composes():
     from sc2bench.runs.suite import Suite
 
     for path in (config_dir() / "suite").glob("*.yaml"):
-        runs = Suite.load(path.stem).all_runs()
+        runs = Suite.load(path.stem).all_experiments()
         assert len({run.record_path for run in runs}) == len(runs)
 
 

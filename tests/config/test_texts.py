@@ -16,7 +16,7 @@ from sc2bench.config.overrides import unquoted
 from sc2bench.core.errors import ConfigError
 from sc2bench.core.files import at_home
 from sc2bench.core.registry import METHODS, load_plugins
-from sc2bench.runs.run import Experiment
+from sc2bench.runs.experiment import Experiment
 from sc2bench.runs.suite import Suite
 
 NASTY = " é(x)[1]{y}#=,:'\"$~&|*?!%@`;<>\\^+1e3 ${rate} "
@@ -72,7 +72,7 @@ def test_texts_stay_texts_wherever_they_stand(tmp_path):
     assert config.stage1.trainable == ["1e3", "010", "a, b"]
     (tmp_path / "s.yaml").write_text("curves: [{label: 1e3, overrides: [method=teacher, output=1e3]}]\n")
     suite = Suite.load(str(tmp_path / "s.yaml"))
-    assert list(suite.runs) == ["1e3"]
+    assert list(suite.experiments) == ["1e3"]
     assert str(suite.folder) == "1e3"
 
 
@@ -103,8 +103,11 @@ def test_folders_of_files_may_have_any_name(tmp_path, monkeypatch, name):
     assert compose([f"method={name if unquoted(name) == name else quoted(name)}"], [str(folder)]).rate == 3
     assert load_suite(name, [str(folder)]).name == name
     assert str(Suite.load(str(folder / "suite" / f"{name}.yaml")).folder) == f"results/{name}"
-    load_plugins([str(plugin)])
-    assert name in METHODS
+    try:
+        load_plugins([str(plugin)])
+        assert name in METHODS
+    finally:
+        METHODS._entries.pop(name, None)
 
 
 @pytest.mark.slow

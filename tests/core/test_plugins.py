@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from sc2bench.chain import base as chain_base
 from sc2bench.config import compose
 from sc2bench.core import registry
 from sc2bench.core.errors import ConfigError
@@ -45,9 +46,11 @@ def test_content_is_that_of_all_own_code_in_any_order(tmp_path):
     written(tmp_path / "shared_own" / "__init__.py", "")
     deep = written(tmp_path / "shared_own" / "deep.py", "")
     late = written(tmp_path / "late_own.py", "this is no Python")
+    called = [written(tmp_path / f"{name}_own.py", "") for name in ("called", "built")]
     installed = written(tmp_path / "venv" / "site-packages" / "installed_own.py", "")
     sys.path.insert(0, str(installed.parent))
     code = "import installed_own\nfrom shared_own import inner\ndef later():\n    import late_own\n"
+    code += "import importlib\nimportlib.import_module('called_own')\n__import__('built_own')\n"
     first = written(tmp_path / "first.py", code)
     second = written(tmp_path / "second.py", code)
     try:
@@ -55,7 +58,7 @@ def test_content_is_that_of_all_own_code_in_any_order(tmp_path):
         import_file(first, "first.py")
         # All that it imports is in the process by now; what is imported later never is.
         assert import_file(second, "second.py").content == alone.content
-        for path in (helper, deep, late):
+        for path in (helper, deep, late, *called):
             before = path.read_text()
             path.write_text(before + "# other\n")
             assert import_file(second, "second.py").content != alone.content, path
@@ -84,6 +87,25 @@ def test_names_belong_to_the_plugins_whose_code_registers_them(tmp_path, monkeyp
     assert [plugin.name for plugin in plugins_of(["two"])] == [str(paths[1])]
     assert [plugin.name for plugin in plugins_of(["of_helper", "jpeg"])] == [str(path) for path in paths]
     assert plugins_of(["cross_entropy"]) == []
+
+
+def test_a_plugin_that_registers_a_chain_counts_for_the_models_of_libraries(tmp_path, monkeypatch):
+    monkeypatch.setattr(chain_base, "_CONVERTERS", dict(chain_base._CONVERTERS))
+    code = (
+        "from torchvision.models import GoogLeNet\nfrom sc2bench.chain import register_chain\n"
+        "@register_chain(GoogLeNet)\ndef stages(model):\n    return model.named_children()\n"
+    )
+    plugin = written(tmp_path / "chain_own.py", code + "1 / 0\n")
+    for _ in range(2):
+        with pytest.raises(ConfigError, match=r"ZeroDivisionError: .*chain_own.py, line 6\)"):
+            load_plugins([str(plugin)])
+    plugin.write_text(code)
+    load_plugins([str(plugin)])
+    (known,) = loaded_plugins()
+    base = ["task=fashion_mnist", "method=teacher"]
+    library = ["teacher.library=torchvision", "teacher.name=googlenet", "teacher.weights=random"]
+    assert surroundings_of_point(compose([*base, *library])) == {"plugins.chain_own.py": known.content}
+    assert surroundings_of_point(compose(base)) == {}
 
 
 def test_a_failure_is_told_alike_again_where_a_helper_registers(tmp_path):

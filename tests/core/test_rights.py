@@ -16,7 +16,7 @@ from sc2bench.core.errors import CheckpointError, ConfigError, DataError, Output
 from sc2bench.records import load_records
 from sc2bench.runs.claims import Claims, holder
 from sc2bench.runs.experiment import Experiment, has_weights
-from sc2bench.runs.run import run_all
+from sc2bench.runs.run import run_experiments
 from tests.conftest import TINY_STUDENT
 
 NOBODY = 65534
@@ -55,16 +55,16 @@ def folder(tmp_path: Path, mini_root: Path) -> Path:
 def test_finished_weights_are_measured_where_nothing_can_be_written(folder, tiny):
     chosen = [*tiny, *TINY_STUDENT, *SMALL]
     run = Experiment(compose(chosen))
-    (record,) = run_all([run], quiet=True)
+    (record,) = run_experiments([run], quiet=True)
     record.unlink()
     with nobody():
         elsewhere = Experiment(compose([*chosen, f"output={folder}/others"]))
-        assert run_all([elsewhere], quiet=True) == [elsewhere.record_path]
+        assert run_experiments([elsewhere], quiet=True) == [elsewhere.record_path]
         assert elsewhere.checkpoint_folder == run.checkpoint_folder
         assert list(run.checkpoint_folder.parent.glob("*.claim-*")) == []
         # What is to be trained wants a place.
         with pytest.raises(OutputError, match=r"can't write to .*checkpoints: Permission denied.*checkpoints="):
-            run_all([Experiment(compose([*chosen, f"output={folder}/others", "seed=1"]))], quiet=True)
+            run_experiments([Experiment(compose([*chosen, f"output={folder}/others", "seed=1"]))], quiet=True)
         assert not list((folder / "others").rglob(".*"))
 
 

@@ -187,10 +187,10 @@ def checkpoint(tmp_path) -> Path:
 def resume(folder: Path) -> None:
     checkpoints, module = Checkpoints(folder, "abc"), network()
     progress = checkpoints.load([3, 2])
-    state, optimizer_state = checkpoints.last(progress)
+    state, _, optimizer_state = checkpoints.last(progress)
     load_state(module, state, folder)
     load_state(module, checkpoints.best(progress), folder)
-    checkpoints.restore(torch.optim.Adam(module.parameters(), 1e-3), optimizer_state)
+    checkpoints.restore(torch.optim.Adam(module.parameters(), 1e-3), optimizer_state, torch.optim.Adam)
 
 
 def test_one_flipped_bit_of_a_checkpoint_is_noticed(checkpoint):
@@ -259,13 +259,13 @@ GROUPS = {
 def test_states_of_other_optimizers_are_refused(checkpoint, mistake):
     *places, last = GROUPS[mistake][0]
     checkpoints = Checkpoints(checkpoint, "abc")
-    _, state = checkpoints.last(checkpoints.load([3, 2]))
+    _, _, state = checkpoints.last(checkpoints.load([3, 2]))
     part = state
     for place in places:
         part = part[place]
     part[last] = GROUPS[mistake][1]
     with pytest.raises(CheckpointError, match=f"holds no state of the stage's optimizer .*{GROUPS[mistake][2]}"):
-        checkpoints.restore(torch.optim.Adam(network().parameters(), 1e-3), state)
+        checkpoints.restore(torch.optim.Adam(network().parameters(), 1e-3), state, torch.optim.Adam)
 
 
 def test_what_kills_have_left_is_removed_when_training_goes_on(checkpoint):

@@ -107,7 +107,7 @@ def test_a_report_shows_all_labels_everywhere(tmp_path, capsys, monkeypatch):
     suite.write_text(yaml.safe_dump({"anchor": "a|b", "overrides": overrides, "curves": curves}))
     folder = EMBEDDED / "image_classification/input_codec"
     output = f"output={tmp_path / 'out'}"
-    for run in Suite.load(str(suite), [output]).all_runs():
+    for run in Suite.load(str(suite), [output]).all_experiments():
         (real,) = folder.glob(f"*-webp-{int(run.config.rate)}-s0-*.json")
         run.record_path.parent.mkdir(parents=True, exist_ok=True)
         run.record_path.write_bytes(real.read_bytes())

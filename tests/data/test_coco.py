@@ -16,6 +16,7 @@ from sc2bench.data.coco import VARIABLE, coco2017
 from sc2bench.data.coco_entries import read_entries
 from sc2bench.data.miniature import make_coco
 from sc2bench.runs.experiment import Experiment
+from sc2bench.wire.inputs import ImageSpec
 
 SPLITS = ("train", "validation", "test")
 LIST = "annotations/instances_val2017.json"
@@ -56,7 +57,7 @@ def test_splits_hold_every_image_that_can_be_learnt_from_once(mini):
     assert (len(train), len(validation), len(test)) == (19, 4, 8)
     assert sorted(ids(train) + ids(validation) + [9 + 16 * 2]) == [9 + 16 * number for number in range(24)]
     assert train.classes == tuple(FasterRCNN_ResNet50_FPN_Weights.COCO_V1.meta["categories"])
-    assert test.image_shape == (3, 0, 0)
+    assert test.spec == ImageSpec(3)
 
 
 def test_every_hundredth_is_held_out(tmp_path):

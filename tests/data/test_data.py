@@ -9,6 +9,7 @@ from sc2bench.config import TaskConfig
 from sc2bench.core.errors import ConfigError, DataError
 from sc2bench.data import EpochSampler, augment, load_dataset
 from sc2bench.data.fashion_mnist import VARIABLE, fashion_mnist
+from sc2bench.wire.inputs import ImageSpec
 from tests.conftest import MINI
 
 TASK = TaskConfig("image_classification", "fashion_mnist")
@@ -22,7 +23,7 @@ def test_splits_have_their_published_sizes():
     train, validation, test = (load_dataset(TASK, split) for split in ("train", "validation", "test"))
     assert (len(train), len(validation), len(test)) == (55_000, 5_000, 10_000)
     assert train.images.dtype == torch.uint8
-    assert test.image_shape == (1, 28, 28)
+    assert test.spec == ImageSpec(1, (28, 28))
     assert test.targets[:10].tolist() == [9, 2, 1, 1, 6, 1, 4, 6, 5, 7]
     # No validation image is trained on: it is every twelfth one of the published training set.
     assert torch.bincount(validation.targets).min() > 400

@@ -89,7 +89,7 @@ def test_environment_variable_names_the_root(mini, monkeypatch):
     monkeypatch.setenv(VARIABLE, str(mini))
     images = ilsvrc2012(config, "test")
     assert len(images) == 12
-    assert images.sample(1).shape == (1, *images.image_shape) == (1, 3, 224, 224)
+    assert images.sample(1).shape == (1, *images.spec.probe_shape) == (1, 3, 224, 224)
 
 
 @pytest.mark.slow
@@ -173,6 +173,32 @@ def test_random_crops_have_the_published_areas(tmp_path):
     assert 0.45 < np.mean(areas) < 0.6
     assert 0.7 < min(ratios) < 0.8
     assert 1.25 < max(ratios) < 1.42
+
+
+def grey_tiff(values: np.ndarray, bits: int, white_is_zero: bool) -> bytes:
+    """A grey TIFF (H, W) with so many bits a sample, its rows padded to bytes; Pillow can't write it."""
+    height, width = values.shape
+    if bits == 16:
+        data = values.astype("<u2").tobytes()
+    else:
+        spread = np.unpackbits(values.astype(">u2").view(np.uint8).reshape(height, width, 2), axis=-1)
+        data = np.packbits(spread[..., 16 - bits :].reshape(height, -1), axis=1).tobytes()
+    tags = {256: width, 257: height, 258: bits, 259: 1, 262: 0 if white_is_zero else 1, 273: 0, 277: 1, 278: height}
+    tags |= {279: len(data)}
+    tags[273] = 8 + 2 + 12 * len(tags) + 4
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    return b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4) + data
+
+
+@pytest.mark.parametrize(("bits", "white_is_zero"), [(8, False), (8, True), (12, False), (16, False), (16, True)])
+def test_grey_of_any_depth_reaches_from_black_to_white(tmp_path, bits, white_is_zero):
+    """Pillow takes 12 bits for the lowest of 16, which is nearly black, and 16 bits with white at zero for black."""
+    values = np.linspace(0, (1 << bits) - 1, 48).astype(np.uint16).reshape(6, 8)
+    path = tmp_path / "grey.tif"
+    path.write_bytes(grey_tiff(values, bits, white_is_zero))
+    expected = (values >> (bits - 8)).astype(np.uint8)
+    found = np.asarray(read_rgb(path))
+    assert np.array_equal(found, np.repeat((255 - expected if white_is_zero else expected)[..., None], 3, axis=2))
 
 
 def png16(values: np.ndarray) -> bytes:

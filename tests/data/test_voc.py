@@ -15,6 +15,7 @@ from sc2bench.data import EpochSampler, PixelLimit, load_dataset
 from sc2bench.data.decoding import ImageError, read_indices
 from sc2bench.data.miniature import make_voc
 from sc2bench.data.voc import VARIABLE, MaskPresentation, palette, pascal_voc2012
+from sc2bench.wire.inputs import ImageSpec
 
 SPLITS = ("train", "validation", "test")
 
@@ -38,7 +39,7 @@ def test_splits_hold_every_image_once(mini):
     assert (len(train), len(validation), len(test)) == (20, 4, 8)
     assert sorted(names(train) + names(validation)) == [f"2007_{number:06d}" for number in range(24)]
     assert train.classes == tuple(DeepLabV3_ResNet50_Weights.DEFAULT.meta["categories"])
-    assert test.image_shape == (3, 0, 0)
+    assert test.spec == ImageSpec(3)
     # The root may be either folder.
     for root in (mini / "VOCdevkit", mini / "VOCdevkit" / "VOC2012"):
         assert names(pascal_voc2012(task(root), "test")) == names(test)
@@ -211,6 +212,25 @@ def test_masks_of_any_depth_hold_their_indices(tmp_path, kind, bits):
     else:
         path.write_bytes(grey_png(indices, bits))
     assert np.array_equal(np.asarray(read_indices(path)), indices)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "binary", "plain"])
+def test_masks_whose_values_would_change_are_refused(tmp_path, kind):
+    """A mask is called .png whatever it is; JPEG has changed its indices, and Pillow stretches 20 of 20 to 255."""
+    indices, path = np.arange(21, dtype=np.uint8).reshape(3, 7), tmp_path / "mask.png"
+
+    def portable(top: int) -> bytes:
+        pixels = indices.tobytes() if kind == "binary" else " ".join(map(str, indices.ravel())).encode()
+        return b"%s 7 3 %d\n%s" % (b"P5" if kind == "binary" else b"P2", top, pixels)
+
+    if kind == "JPEG":
+        Image.fromarray(indices).save(path, "JPEG")
+    else:
+        path.write_bytes(portable(255))
+        assert np.array_equal(np.asarray(read_indices(path)), indices)
+        path.write_bytes(portable(20))
+    with pytest.raises(ImageError, match="where class indices belong"):
+        read_indices(path)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 90), (90, 1)])

@@ -184,7 +184,7 @@ def test_compiled_coder_works_where_nothing_can_be_written(tmp_path):
         "HOME": __file__,
         "PYTHONDONTWRITEBYTECODE": "1",
     }
-    (package / "coding" / "__pycache__").touch()
+    (package / "wire" / "coding" / "__pycache__").touch()
     command = [sys.executable, "-c", program]
     result = subprocess.run(
         command, cwd=tmp_path, env=os.environ | blocked, capture_output=True, text=True, check=False

@@ -57,6 +57,16 @@ def test_estimate_stands_beside_coded_bytes(test_images, task):
     assert np.array_equal(without.sizes, measured.sizes)
     payload = measured.sizes[:, 0]
     assert payload == pytest.approx(measured.estimated_bits / 8, rel=0.1, abs=2)
+    assert measured.uncoded_bytes == 0
+
+
+def test_checks_are_side_information_that_no_prior_coded(test_images, task):
+    options = ("method.prior=scale_hyperprior", "method.latent_channels=6")
+    plain, checked = (make("entropic_student", *options, *more) for more in ((), ("evaluation.checksum=true",)))
+    plain, checked = (evaluate(model, test_images.part(5), task) for model in (plain, checked))
+    assert (plain.uncoded_bytes, checked.uncoded_bytes) == (0, 4)
+    assert (checked.sizes[:, 1] - plain.sizes[:, 1] == 4).all()
+    assert checked.record_fields()["uncoded_bytes_mean"] == 4
 
 
 def test_sweep_equals_single_measurements_and_reads_the_data_once(test_images, task):

@@ -31,7 +31,7 @@ def test_steps_of_the_halves_are_the_halves(name, test_images):
         packets = model.device.code(model.device.analyze(images))
         assert packets == model.encode(images)
         assert torch.equal(
-            model.server.predict(model.server.read(packets, model.image_shape), model.image_shape),
+            model.server.predict(model.server.read(packets, model.spec.probe_shape), model.spec.probe_shape),
             model.decode(packets),
         )
     fields = measure_latency(model, images, repeats=7, threads=1)

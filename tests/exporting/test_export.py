@@ -2,6 +2,7 @@
 
 import io
 import json
+import logging
 import subprocess
 import sys
 from contextlib import redirect_stdout
@@ -25,11 +26,13 @@ from sc2bench.exporting.int8 import quantize_encoder
 from sc2bench.exporting.runner import DeviceRunner
 from sc2bench.methods import SplitModel, build_model
 from sc2bench.records import EXPORT_FIELDS, read_record
-from sc2bench.runs.run import Experiment, run_all
+from sc2bench.runs.experiment import Experiment
+from sc2bench.runs.run import run_experiments
 from sc2bench.tasks.image_classification import ImageClassification
 from sc2bench.tasks.object_detection import ObjectDetection
 from sc2bench.teachers import load_teacher
 from sc2bench.teachers.scenes import GARMENTS
+from sc2bench.wire.inputs import ImageSpec
 from sc2bench.wire.packet import PacketError, read_session
 from sc2bench.wire.sizing import Sizing
 from tests.conftest import TINY_STUDENT
@@ -54,7 +57,7 @@ def scenes_student(method: str, sizing: Sizing) -> SplitModel:
     teacher = load_teacher(config.teacher, GARMENTS + 1)
     teacher.preprocess.sizing = sizing
     torch.manual_seed(0)
-    model: Any = build_model(config, teacher, (3, 0, 0))
+    model: Any = build_model(config, teacher, ImageSpec(3))
     with torch.no_grad():
         model.device.encoder[-1].weight *= 50
     model.update_tables()
@@ -75,7 +78,7 @@ def exported(mini_root, tmp_path_factory) -> Exported:
     folders = [f"task.root={mini_root}", f"output={place}/results", f"checkpoints={place}/checkpoints"]
     exports = ["evaluation.export=true", "evaluation.export_int8=true"]
     run = Experiment(compose(["task=fashion_mnist", *folders, *TINY_STUDENT, *exports]))
-    (record,) = run_all([run], quiet=True)
+    (record,) = run_experiments([run], quiet=True)
     folder = place / "device"
     options = ["--int8", "--compare", "--samples", "30", "--csv", str(place / "compared.csv")]
     with redirect_stdout(io.StringIO()) as shown:
@@ -160,7 +163,10 @@ def test_images_of_any_size(sizing, tmp_path, few_scenes):
     # Cut to further sizes, for one of which the longer side bounds the scaling.
     images = [*scenes.sample(6), *(image[:, :33, :77] for image in scenes.sample(2))]
     export_device(model, tmp_path)
+    level = logging.getLogger().level
     quantize_encoder(tmp_path, [image.numpy() for image in images[:2]])
+    # What the rest of the process warns of is not silenced.
+    assert logging.getLogger().level == level
     expected = model.encode(images)
     assert len({packet.size for packet in expected}) > 2
     assert len({packet.payload for packet in expected}) == 8
@@ -192,7 +198,7 @@ def test_integers_of_fixed_width(test_images, tmp_path):
     assert graph.other_symbols <= 2
     # A scale that differs in its last bit is no other symbol, but makes another packet.
     packets = DeviceRunner(tmp_path).encode(images.images.numpy())
-    read = [model.server.read(sent, model.image_shape) for sent in (packets, model.encode(images.images))]
+    read = [model.server.read(sent, model.spec.probe_shape) for sent in (packets, model.encode(images.images))]
     assert float((read[0] - read[1]).abs().max()) < 0.02 * float(read[1].abs().max())
     assert float((read[0] - read[1]).abs().median()) < 1e-5
 

@@ -19,11 +19,17 @@ from torch import Tensor
 from sc2bench.config import compose
 from sc2bench.methods import SplitModel, build_model
 from sc2bench.teachers import load_teacher
+from sc2bench.wire.inputs import ImageSpec
 from sc2bench.wire.packet import Limits, Packet, PacketError, SessionHeader, fingerprint, read_session, write_session
 
 _STUDENT = ["method=entropic_student", "rate=1", "method.latent_channels=4"]
 _SCENE = ["method.bottleneck=fp_scene", "method.widths=[6,8,10]"]
-_SMALL = ["method.layout=small", "method.weights=random", "method.channels=[4,6,2]"]
+_SMALL = [
+    "method.layout=small",
+    "method.weights=random",
+    "method.channels=[4,6,2]",
+    "recipe=fashion_mnist_neural_input_codec",
+]
 _REDUCTION = ["method=channel_reduction", "rate=3"]
 # What stands for every way of turning bytes into predictions: on images of one size, and of any.
 FIXED = {
@@ -79,20 +85,20 @@ def targets() -> tuple[Target, ...]:
 def _targets() -> Iterator[Target]:
     generator = torch.Generator().manual_seed(0)
     for name, overrides in FIXED.items():
-        model = _built(["task=fashion_mnist", *overrides], (1, 28, 28))
+        model = _built(["task=fashion_mnist", *overrides], ImageSpec(1, (28, 28)))
         images: Any = torch.randint(0, 256, (_IMAGES, 1, 28, 28), dtype=torch.uint8, generator=generator)
         yield Target(name, model, model.encode(images))
     for name, overrides in VARIED.items():
-        model = _built([*overrides, "teacher.weights=random"], (3, 0, 0))
+        model = _built([*overrides, "teacher.weights=random"], ImageSpec(3))
         sizes = ((96, 128), (33, 40), (96, 128))
         images = [torch.randint(0, 256, (3, *size), dtype=torch.uint8, generator=generator) for size in sizes]
         yield Target(f"{name} of any size", model, model.encode(images))
 
 
-def _built(overrides: list[str], shape: tuple[int, int, int]) -> SplitModel:
+def _built(overrides: list[str], spec: ImageSpec) -> SplitModel:
     torch.manual_seed(0)
     config = compose(overrides)
-    model = build_model(config, load_teacher(config.teacher).eval(), shape)
+    model = build_model(config, load_teacher(config.teacher).eval(), spec)
     model.limits = _LIMITS
     encoder = getattr(model.device, "encoder", None)
     if encoder is not None:

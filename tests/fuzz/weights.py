@@ -27,7 +27,7 @@ from sc2bench.core.errors import CheckpointError
 from sc2bench.core.state import load_state, load_tensors, save_tensors, unique_state
 from sc2bench.entropy import CodingError, EntropyTablesMissing, FactorizedPrior
 from sc2bench.exporting import runner
-from sc2bench.runs.run import trained_run
+from sc2bench.runs.trained import trained_experiment
 from sc2bench.teachers.files import fill, read_weights
 from sc2bench.training.checkpoint import PROGRESS, Checkpoints, RunProgress
 from sc2bench.wire.packet import SessionHeader
@@ -190,10 +190,10 @@ def _checkpoints(model: Model) -> dict[str, Kind]:
         progress = checkpoints.load(_EPOCHS)
         if not progress.epoch:
             return progress
-        state, optimizer_state = checkpoints.last(progress)
+        state, _, optimizer_state = checkpoints.last(progress)
         load_state(target, state, folder)
         resumed = torch.optim.AdamW(target.network.parameters(), 1e-3)
-        checkpoints.restore(resumed, optimizer_state)
+        checkpoints.restore(resumed, optimizer_state, torch.optim.AdamW)
         for parameter in target.network.parameters():
             parameter.grad = torch.ones_like(parameter)
         resumed.step()
@@ -232,7 +232,7 @@ def _exported(model: Model) -> dict[str, Kind]:
 
     def read(folder: Path) -> Any:
         device = runner.DeviceRunner(folder)
-        if device.image_shape != (3, 2, 2):
+        if device.spec.to_list() != [3, 2, 2]:
             return None
         return device.session, device.encode(images)
 
@@ -247,7 +247,7 @@ def _configurations() -> dict[str, Kind]:
     """The configuration beside final weights."""
     config = compose(["task=fashion_mnist", "method=entropic_student", "rate=0.3"])
     files = {"config.json": json.dumps(config.resolved(), indent=2).encode()}
-    return {"configuration": Kind(files, 1, lambda folder: trained_run(folder).config, False)}
+    return {"configuration": Kind(files, 1, lambda folder: trained_experiment(folder).config, False)}
 
 
 def _written(write: Callable[[Path], Any], suffix: str = ".safetensors") -> bytes:

@@ -25,9 +25,11 @@ from sc2bench.data.miniature import make_imagenet
 from sc2bench.entropy import IntegerTables
 from sc2bench.importing import import_checkpoint, load_published
 from sc2bench.methods import build_model
+from sc2bench.runs.experiment import Experiment
 from sc2bench.runs.identity import key_of, surroundings_of_weights
-from sc2bench.runs.run import Experiment, run_all
+from sc2bench.runs.run import run_experiments
 from sc2bench.teachers import Preprocess, Teacher, read_weights
+from sc2bench.wire.inputs import ImageSpec
 from tests import FIXTURES
 
 PARITY = FIXTURES / "parity"
@@ -145,7 +147,7 @@ def test_latents_outputs_and_sizes_are_as_published(overrides, tmp_path, name, c
         torch.testing.assert_close(prior.hyper_encoder(seen), expected["latent_z"], **TOLERANCE)
     coded = prior.compress(latents)
     server = model.server
-    decoded = server.decoder(server.prior.decompress(coded, server.shapes(model.image_shape)))
+    decoded = server.decoder(server.prior.decompress(coded, server.shapes(model.spec.probe_shape)))
     torch.testing.assert_close(decoded, expected["output"], **TOLERANCE)
     payloads, *sides = FACTS[name]["payload_bytes_per_stream_per_sample"]
     for number, item in enumerate(coded):
@@ -167,7 +169,7 @@ def published_tables(stored: dict[str, Tensor]) -> bytes:
 def test_run_only_measures_what_was_imported(overrides, tmp_path, capsys):
     folder = import_checkpoint(published_file(tmp_path, "fp"), compose(overrides))
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    assert set(before) == {"model.safetensors", "config.json", "imported.json"}
+    assert set(before) == {"model.safetensors", "config.json", "model.json", "imported.json"}
     assert json.loads(before["imported.json"])["file"] == "fp.pt"
     with pytest.raises(SystemExit) as stop:
         app(["run", "--quiet", *overrides])
@@ -183,14 +185,14 @@ def test_what_was_measured_of_one_checkpoint_is_not_taken_for_another(overrides,
     first = published_file(tmp_path, "fp")
     import_checkpoint(first, config)
     plain = Experiment(config)
-    (record,) = run_all([plain], quiet=True)
+    (record,) = run_experiments([plain], quiet=True)
     dependent = Experiment(replace(config, source=config))
-    keys = [plain.run_id, key_of(surroundings_of_weights(dependent.config))]
+    keys = [plain.id, key_of(surroundings_of_weights(dependent.config))]
     other = tmp_path / "other.safetensors"
     save_file({key: value + 0.5 if key == "fc.bias" else value for key, value in read_weights(first).items()}, other)
     import_checkpoint(other, config, force=True)
     assert not Experiment(config).done
-    assert [Experiment(config).run_id, key_of(surroundings_of_weights(dependent.config))] != keys
+    assert [Experiment(config).id, key_of(surroundings_of_weights(dependent.config))] != keys
     assert f"{record.name} does not count: imported is not the same; the point is measured anew" in (
         Experiment(config).predecessors()
     )
@@ -203,7 +205,7 @@ def test_imported_weights_are_never_trained_anew(overrides, tmp_path):
     folder = import_checkpoint(published_file(tmp_path, "fp"), config)
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     with pytest.raises(CheckpointError, match=r"were taken over from fp\.pt, so --retrain has nothing to start from"):
-        run_all([Experiment(config)], quiet=True, retrain=True)
+        run_experiments([Experiment(config)], quiet=True, retrain=True)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
@@ -212,7 +214,7 @@ def test_imported_weights_are_never_trained_anew(overrides, tmp_path):
 def test_channel_reduction_is_as_published(small_teachers, layout):
     """The bottleneck in place of a layer (0.1.1), and in one sequence with the stem (0.0.3)."""
     config = compose(["task=ilsvrc2012", "method=channel_reduction", "rate=3"])
-    model = build_model(config, small_teacher(64), (3, 96, 96))
+    model = build_model(config, small_teacher(64), ImageSpec(3, (96, 96)))
     stem = {key: value for key, value in small_teacher(64).chain.state_dict().items() if key[:3] in ("con", "bn1")}
     if layout == "stage":
         state = stem | bottleneck("cr_bq_layer1_small_resnet", "layer1.")
@@ -233,7 +235,7 @@ def test_channel_reduction_is_as_published(small_teachers, layout):
     torch.testing.assert_close(model.server.decoder(latents.clone()), expected["output"], **TOLERANCE)
     coded = model.device.prior.compress(latents)
     assert [len(item.payload) for item in coded] == [3 * 28 * 28] * 2
-    quantized = model.server.prior.decompress(coded, model.server.shapes(model.image_shape))
+    quantized = model.server.prior.decompress(coded, model.server.shapes(model.spec.probe_shape))
     torch.testing.assert_close(model.server.decoder(quantized), expected["output_after_8bit"], **TOLERANCE)
 
 
@@ -293,7 +295,7 @@ def test_every_key_of_whole_models_has_its_place(published):
     config = compose(["task=ilsvrc2012", "method=entropic_student", *TEACHER_NAMES[published]])
     library = TEACHER_LIBRARIES[config.teacher.library]
     teacher = library.teacher(config.teacher, library.build(config.teacher, 1000))
-    model = build_model(config, teacher, (3, 64, 64))
+    model = build_model(config, teacher, ImageSpec(3, (64, 64)))
     state = whole_state(WHOLE[published])
     load_published(model, state, published)
     check_places(state, unique_state(model), published)
@@ -394,7 +396,7 @@ def test_families_of_teachers_keep_their_tails(family):
     library = TEACHER_LIBRARIES[teacher_config.library]
     options = [f"task.resize={size}", f"task.crop={size}", *options, f"method.after={after}", "rate=3"]
     teacher = library.teacher(teacher_config, library.build(teacher_config, 7))
-    model = build_model(compose(["task=ilsvrc2012", *options]), teacher, (3, size, size))
+    model = build_model(compose(["task=ilsvrc2012", *options]), teacher, ImageSpec(3, (size, size)))
     network = library.build(teacher_config, 7).eval()
     front, rest = cut(as_chain(network), after)
     if family == "fine-tuned entropy bottleneck":
@@ -473,7 +475,7 @@ def test_state_that_does_not_fit_is_refused(overrides, tmp_path, capsys, mistake
 
 def test_scales_of_other_tables_are_refused(small_teachers):
     options = ["task=ilsvrc2012", "method=entropic_student", "method.latent_channels=6", "method.hyper_channels=8"]
-    model = build_model(compose([*options, "method.prior=scale_hyperprior"]), small_teacher(16), (3, 96, 96))
+    model = build_model(compose([*options, "method.prior=scale_hyperprior"]), small_teacher(16), ImageSpec(3, (96, 96)))
     state = without_tables(bottleneck("shp") | tail(16))
     state["bottleneck_layer.gaussian_conditional.scale_table"] = torch.linspace(0.11, 256, 64)
     with pytest.raises(CheckpointError, match="scales of other tables than ours"):

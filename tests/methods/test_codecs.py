@@ -12,14 +12,15 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from sc2bench.config import compose
-from sc2bench.core.errors import CheckpointError, ConfigError
+from sc2bench.core.errors import CheckpointError, ConfigError, InputError
 from sc2bench.core.registry import IMAGE_CODECS
 from sc2bench.methods import build_model, downloads
-from sc2bench.methods.tiled_codec import TiledCodec, Tiling
+from sc2bench.methods.tiled_codec import LARGEST, TiledCodec, Tiling
 from sc2bench.teachers import fashion_resnet
+from sc2bench.wire.inputs import ImageSpec
 from sc2bench.wire.packet import PacketError
 
-GREY, COLOUR = (1, 28, 28), (3, 30, 50)
+GREY, COLOUR = ImageSpec(1, (28, 28)), ImageSpec(3, (30, 50))
 PRETRAINED = ["method=neural_input_codec", "method.layout=compressai"]
 
 
@@ -53,6 +54,18 @@ def test_damaged_ranges_are_refused():
         tiling.to_features(image, ranges[:-1])
     with pytest.raises(PacketError, match="not finite"):
         tiling.to_features(image, b"\x7c\x00" + ranges[2:])
+
+
+def test_features_beyond_the_ranges_type_are_refused_and_not_cut_off():
+    model = build_model(compose(["method=feature_codec", "method.codec=raw"]), fashion_resnet(), GREY)
+    features = torch.linspace(0, LARGEST, 2 * 4 * 4).reshape(1, 2, 4, 4)
+    (packet,) = model.device.code(features)
+    tiling = Tiling((2, 4, 4), per_channel=False)
+    image = np.frombuffer(packet.payload, np.uint8).reshape(tiling.image_shape)
+    assert tiling.to_features(image, packet.side_info).max() == pytest.approx(65504)
+    features[0, 1, 3, 3] = 70_000
+    with pytest.raises(InputError, match="latents of image 0 of the batch are not finite, or beyond 65504"):
+        model.device.code(features)
 
 
 @pytest.mark.parametrize(
@@ -106,9 +119,9 @@ def test_local_weights_choose_the_sizes(state_file):
     model = build_model(compose([*overrides, f"method.weights={state_file}"]), fashion_resnet().eval(), GREY)
     assert model.rate_knob == "quality"
     assert model.device.encoder[0].out_channels == 8 != cfgs["bmshj2018-hyperprior"][1][0]
-    packets = model.encode(torch.zeros(2, *GREY, dtype=torch.uint8))
+    packets = model.encode(torch.zeros(2, *GREY.probe_shape, dtype=torch.uint8))
     # 28x28 is padded to 64x64 for this codec; side information and payload both are there.
-    assert model.server.shapes(GREY) == ((12, 4, 4), (8, 1, 1))
+    assert model.server.shapes(GREY.probe_shape) == ((12, 4, 4), (8, 1, 1))
     assert all(packet.side_info for packet in packets)
     assert model.decode(packets).shape == (2, 10)
 
@@ -120,11 +133,11 @@ def test_padding_is_cropped_and_colour_kept(state_file):
     teacher.preprocess.mean, teacher.preprocess.std = torch.zeros(3, 1, 1), torch.ones(3, 1, 1)
     teacher.chain.conv1 = torch.nn.Conv2d(3, 24, 3, stride=2, padding=1, bias=False)
     model = build_model(config, teacher, COLOUR)
-    images = torch.randint(0, 256, (2, *COLOUR), dtype=torch.uint8)
+    images = torch.randint(0, 256, (2, *COLOUR.probe_shape), dtype=torch.uint8)
     with torch.no_grad():
         latents = model.device.prior(model.device(images))[0]
-        decoded = model.server.images(latents, model.server.sizing.frame([COLOUR[1:]] * 2))
-    assert decoded.shape == (2, *COLOUR)
+        decoded = model.server.images(latents, model.server.sizing.frame([COLOUR.size] * 2))
+    assert decoded.shape == (2, *COLOUR.probe_shape)
     assert torch.equal(decoded, decoded.round())
     assert (decoded.min(), decoded.max()) >= (0, 0)
     assert decoded.max() <= 255
@@ -165,7 +178,7 @@ def test_weights_that_can_not_be_had_are_one_sentence(state_file, tmp_path, monk
     [
         ("rate=9", "rate: 9 is no quality of a pretrained codec; give a whole number from 1 to 8"),
         ("rate=1.5", "rate: 1.5 is no quality"),
-        ("method.prior=fatorized", r"no neural image codec has the prior 'fatorized'; did you mean 'factorized'\?"),
+        ("method.prior=fatorized", r"method.prior: unknown prior 'fatorized'; did you mean 'factorized'\?"),
         ("method.layout=smal", r"method.layout: unknown value 'smal'; did you mean 'small'\?"),
     ],
 )

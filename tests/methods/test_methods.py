@@ -12,9 +12,10 @@ from sc2bench.core.state import unique_state
 from sc2bench.entropy import EntropyTablesMissing
 from sc2bench.methods import SplitModel, build_model
 from sc2bench.teachers import Preprocess, Teacher, fashion_resnet, small_resnet
+from sc2bench.wire.inputs import ImageSpec
 from sc2bench.wire.packet import Packet, SessionHeader
 
-SHAPE = (1, 28, 28)
+SPEC = ImageSpec(1, (28, 28))
 VARIANTS = {
     "teacher": [],
     "input_codec": ["rate=30"],
@@ -29,7 +30,7 @@ VARIANTS = {
 
 def make(name: str, *overrides: str) -> SplitModel:
     torch.manual_seed(0)
-    model = build_model(compose([f"method={name}", *VARIANTS[name], *overrides]), fashion_resnet().eval(), SHAPE)
+    model = build_model(compose([f"method={name}", *VARIANTS[name], *overrides]), fashion_resnet().eval(), SPEC)
     model.update_tables()
     return model
 
@@ -38,6 +39,22 @@ def test_every_method_is_tested():
     # That of several tasks at once is tested with the tasks.
     own = {name for name in METHODS.names() if METHODS[name].__module__.startswith("sc2bench.")}
     assert own - {"multi_task"} == set(VARIANTS)
+
+
+@pytest.mark.parametrize(
+    ("name", "override", "message"),
+    [
+        ("entropic_student", "members=[[rate=1]]", "members: method 'entropic_student' joins no experiments"),
+        ("input_codec", "members=[[rate=1]]", "members: method 'input_codec' joins no experiments"),
+        ("input_codec", "source=[rate=1]", "source: the device half of method 'input_codec' learns nothing"),
+        ("teacher", "source=[rate=1]", "source: the device half of method 'teacher' learns nothing"),
+        ("multi_task", "source=[rate=1]", "source: 'multi_task' takes the device half of its members"),
+    ],
+)
+def test_parts_that_a_method_takes_nothing_of_are_refused(name, override, message):
+    config = compose([f"method={name}", *VARIANTS.get(name, ["rate=1"]), override])
+    with pytest.raises(ConfigError, match=message):
+        build_model(config, fashion_resnet().eval(), SPEC)
 
 
 @pytest.mark.parametrize("name", VARIANTS)
@@ -67,9 +84,9 @@ class TestEveryMethod:
         model = make(name)
         with torch.no_grad():
             outputs = model(images, features=["layer1", "layer3"])
-        assert set(outputs["features"]) == {"layer1", "layer3"}
+        assert set(outputs.features) == {"layer1", "layer3"}
         if name != "input_codec":  # which decodes something else than it gets
-            assert torch.allclose(outputs["prediction"], model.decode(model.encode(images)), atol=1e-4)
+            assert torch.allclose(outputs.prediction, model.decode(model.encode(images)), atol=1e-4)
 
     def test_other_weights_are_another_session(self, name):
         model = make(name)
@@ -94,14 +111,14 @@ class TestEveryMethod:
 def test_codec_decodes_before_the_teacher(test_images):
     images = test_images.images[:4]
     model = make("input_codec", "method.codec=jpeg")
-    decoded = model.device.codec.decode(model.device.codec.encode(images.numpy()), SHAPE)
+    decoded = model.device.codec.decode(model.device.codec.encode(images.numpy()), SPEC.probe_shape)
     with torch.no_grad():
         expected = model.server.teacher(torch.from_numpy(decoded))
     assert torch.equal(model.decode(model.encode(images)), expected)
 
 
 def test_student_needs_tables(test_images):
-    model = build_model(compose(["method=entropic_student", "rate=1"]), fashion_resnet(), SHAPE)
+    model = build_model(compose(["method=entropic_student", "rate=1"]), fashion_resnet(), SPEC)
     with pytest.raises(EntropyTablesMissing, match="update_tables"):
         model.encode(test_images.images[:1])
     with pytest.raises(EntropyTablesMissing, match="update_tables"):
@@ -110,7 +127,7 @@ def test_student_needs_tables(test_images):
 
 def test_student_takes_over_the_tail_and_estimates_its_bits(test_images):
     teacher = fashion_resnet().eval()
-    model = build_model(compose(["method=entropic_student", "rate=1"]), teacher, SHAPE)
+    model = build_model(compose(["method=entropic_student", "rate=1"]), teacher, SPEC)
     model.update_tables()
     assert model.server.tail.names() == ["layer2", "layer3", "avgpool", "flatten", "fc"]
     assert torch.equal(model.server.tail.fc.weight, teacher.chain.fc.weight)
@@ -168,7 +185,7 @@ def test_image_smaller_than_the_stride_is_refused():
     teacher = Teacher(Preprocess([0.3], [0.3]), small_resnet(channels=1, classes=10)).eval()
     config = compose(["method=entropic_student", "rate=1", "method.bottleneck=fp_resnet", "method.widths=[]"])
     with pytest.raises(ConfigError, match=r"encoder of bottleneck 'fp_resnet' can't take inputs of shape \(1, 3, 3\)"):
-        build_model(config, teacher, (1, 3, 3))
+        build_model(config, teacher, ImageSpec(1, (3, 3)))
 
 
 def test_layout_without_hyper_transforms_is_refused():

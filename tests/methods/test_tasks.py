@@ -13,8 +13,10 @@ from sc2bench.core.errors import ConfigError
 from sc2bench.data import load_dataset
 from sc2bench.data.scenes import make_scenes
 from sc2bench.methods import SplitModel, build_model
-from sc2bench.runs.run import Experiment, run_all
+from sc2bench.runs.experiment import Experiment
+from sc2bench.runs.run import run_experiments
 from sc2bench.teachers import load_teacher
+from sc2bench.wire.inputs import ImageSpec
 from sc2bench.wire.packet import MAX_IMAGE_SIDE, Packet, PacketError, SessionHeader
 
 TASKS = {
@@ -31,7 +33,13 @@ VARIANTS = {
     "channel_reduction": ["rate=3", "method.bottleneck=cr_scene", "method.starts_after=", "method.widths=[6,8,10]"],
     "entropy_bottleneck": ["recipe=ilsvrc2012_entropy_bottleneck", "rate=1", "method.after=layer1"],
     "feature_codec": ["rate=30", "method.after=layer1"],
-    "neural_input_codec": ["rate=1", "method.layout=small", "method.weights=random", "method.channels=[4,6,2]"],
+    "neural_input_codec": [
+        "rate=1",
+        "method.layout=small",
+        "method.weights=random",
+        "method.channels=[4,6,2]",
+        "recipe=fashion_mnist_neural_input_codec",
+    ],
 }
 
 
@@ -45,7 +53,7 @@ def make(method: str, task: str, *overrides: str) -> SplitModel:
     config = compose(
         [f"task=scenes_{task}", f"method={method}", *VARIANTS[method], *overrides, "teacher.weights=random"]
     )
-    model = build_model(config, load_teacher(config.teacher).eval(), (3, 0, 0))
+    model = build_model(config, load_teacher(config.teacher).eval(), ImageSpec(3))
     model.update_tables()
     return model
 
@@ -77,6 +85,7 @@ class TestEveryMethod:
             sizes = packet.sizes(session)
             assert packet.size == tuple(image.shape[1:])
             assert sizes["side_info"] == size_bytes + len(packet.side_info)
+            assert packet.image_size_bytes(session) == size_bytes
             assert sum(sizes.values()) == len(packet.to_bytes(session))
         server = make(method, task)
         server.session.require(session)
@@ -97,8 +106,8 @@ class TestEveryMethod:
         images, targets = dataset[:2]
         model = make(method, task).train()
         outputs = model(images, targets, ["layer1", "layer3"])
-        assert set(outputs["features"]) == {"layer1", "layer3"}
-        loss = registry.TASKS[TASKS[task]](dataset).loss(outputs["prediction"], targets)
+        assert set(outputs.features) == {"layer1", "layer3"}
+        loss = registry.TASKS[TASKS[task]](dataset).loss(outputs.prediction, targets)
         assert loss.isfinite()
         loss.backward()
         assert any(parameter.grad is not None for parameter in model.server.parameters())
@@ -120,13 +129,13 @@ def test_one_encoder_sends_the_same_bytes_for_three_tasks(root, tmp_path):
     run = Experiment(compose([*places, "rate=0.1", "task=scenes_all", "method=multi_task", members, *common]))
     # Nothing was trained before: whatever the record builds on is trained first, each part once.
     assert len(run.untrained()) == 3
-    (path,) = run_all([run], quiet=True)
+    (path,) = run_experiments([run], quiet=True)
     record = json.loads(path.read_text())
     assert {"top1", "map", "miou"} <= set(record["quality"])
     assert record["samples"] == 6
     sizes = {record["bytes_mean"]}
     for task in TASKS:
-        (path,) = run_all([Experiment(compose([*places, *student(task)]))], quiet=True)
+        (path,) = run_experiments([Experiment(compose([*places, *student(task)]))], quiet=True)
         single = json.loads(path.read_text())
         sizes.add(single["bytes_mean"])
         for name, value in single["quality"].items():

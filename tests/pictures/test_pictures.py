@@ -22,8 +22,8 @@ from sc2bench.pictures.predictions import (
     true_boxes,
     truth_column,
 )
-from sc2bench.runs.run import trained_model
 from sc2bench.runs.suite import Suite
+from sc2bench.runs.trained import trained_model
 
 SUITE = """
 overrides: [method=input_codec, teacher.weights=random]
@@ -75,11 +75,11 @@ def test_command_draws_scenes_of_teacher_and_curves(root, tmp_path, capsys, task
 def test_each_picture_says_the_size_of_its_packet_and_shows_what_arrives(root, tmp_path, task):
     suite = suite_of(task, root, tmp_path)
     name = TASKS[task]
-    dataset = suite.all_runs()[0].dataset("test")
+    dataset = suite.all_experiments()[0].dataset("test")
     samples = [dataset[index] for index in (0, 3)]
     images = [image for image, _ in samples]
     truth = truth_column(name, images, [target for _, target in samples])
-    models = {label: trained_model(suite.runs[label][0]) for label in ("JPEG", "Features")}
+    models = {label: trained_model(suite.experiments[label][0]) for label in ("JPEG", "Features")}
     columns = [model_column(label, "", name, model, images) for label, model in models.items()]
     for column, model in zip(columns, models.values(), strict=True):
         sizes = [len(packet.to_bytes(model.session)) for packet in model.encode(images)]
@@ -106,7 +106,7 @@ def test_each_picture_says_the_size_of_its_packet_and_shows_what_arrives(root, t
 
 def test_many_columns_go_to_bands_that_start_alike(root, tmp_path):
     suite = suite_of("segmentation", root, tmp_path)
-    dataset = suite.all_runs()[0].dataset("test")
+    dataset = suite.all_experiments()[0].dataset("test")
     truth = truth_column("semantic_segmentation", *zip(dataset[0], strict=True))
     columns = [truth.__class__(title, "", truth.pictures) for title in "AAABBBC"]
     figure = predictions_figure([truth, truth.__class__("Teacher", "", truth.pictures)], columns, dataset.classes)
@@ -118,7 +118,7 @@ def test_many_columns_go_to_bands_that_start_alike(root, tmp_path):
 
 
 def test_names_stand_as_they_are(root, tmp_path):
-    dataset = suite_of("segmentation", root, tmp_path).all_runs()[0].dataset("test")
+    dataset = suite_of("segmentation", root, tmp_path).all_experiments()[0].dataset("test")
     truth = truth_column("semantic_segmentation", *zip(dataset[0], strict=True))
     names = [f"_{i} $x_{i}$ $" for i in range(len(dataset.classes))]
     figure = predictions_figure([truth], [truth.__class__("$$ a_b$", "", truth.pictures)], names)
@@ -145,7 +145,7 @@ def test_points_are_spread_over_the_rates(root, tmp_path):
 
 
 def test_scenes_with_three_objects_come_first(root, tmp_path):
-    dataset = suite_of("detection", root, tmp_path).all_runs()[0].dataset("test")
+    dataset = suite_of("detection", root, tmp_path).all_experiments()[0].dataset("test")
     counts = [len(dataset[index][1]["boxes"]) for index in range(4)]
     rich = [index for index, count in enumerate(counts) if count >= 3]
     assert 0 < len(rich) < 4
@@ -183,8 +183,8 @@ def test_masks_tint_a_grey_image():
 
 def test_methods_without_images_have_none_to_show(root, tmp_path):
     suite = suite_of("detection", root, tmp_path)
-    model = trained_model(suite.runs["Features"][0])
+    model = trained_model(suite.experiments["Features"][0])
     assert type(model).decode_images is SplitModel.decode_images
     assert model.decode_images([]) is None
     with pytest.raises(CheckpointError):
-        trained_model(suite.runs["Student"][0])
+        trained_model(suite.experiments["Student"][0])

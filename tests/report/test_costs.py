@@ -163,7 +163,7 @@ curves:
 """)
     output = f"output={tmp_path}"
     folder = EMBEDDED / "image_classification/input_codec"
-    for run in Suite.load(str(suite), [output]).runs["WebP"]:
+    for run in Suite.load(str(suite), [output]).experiments["WebP"]:
         (real,) = folder.glob(f"*-webp-{int(run.config.rate)}-s0-*.json")
         run.record_path.parent.mkdir(parents=True, exist_ok=True)
         run.record_path.write_bytes(real.read_bytes())

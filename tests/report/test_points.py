@@ -140,6 +140,21 @@ def test_the_page_has_a_point_for_all_seeds(labelled):
     assert three["record"]["quality"]["top1"] == pytest.approx(80)
 
 
+def test_the_page_joins_nothing_but_seeds():
+    first = seeded().drop(columns="curve").query("method == 'entropic_student' and seed == 0").iloc[:1]
+    common = {"data_fingerprint": "a" * 16, "surroundings": {}}
+    frame = pd.concat([first] * 4, ignore_index=True).assign(**{name: [value] * 4 for name, value in common.items()})
+    frame["top1"] = [80.0, 10.0, 70.0, 82.0]
+    frame["quality"] = [{"top1": value} for value in frame["top1"]]
+    # Measured on other data, with other weights, and again.
+    frame.at[1, "data_fingerprint"] = "b" * 16
+    frame.at[2, "surroundings"] = {"teacher.weights": "c" * 16}
+    points = explored(explorer_page(frame, "x", "top1"))
+    assert [(point["numbers"]["top1"], point["record"]["seed"]) for point in points] == [
+        (80, 0), (10, 0), (70, 0), (82, 0),
+    ]  # fmt: skip
+
+
 def test_joint_points_have_their_spread(tmp_path):
     frame = seeded().assign(map=40.0)
     frame["quality"] = [{"top1": value, "map": 40.0} for value in frame["top1"]]
@@ -171,14 +186,14 @@ def test_a_curve_has_each_rate_with_every_seed(tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text(SUITE.replace("SEEDS", "[0, 1, 2]"))
     suite = Suite.load(str(path))
-    runs = suite.runs["Student"]
+    runs = suite.experiments["Student"]
     assert [(run.config.rate, run.config.seed) for run in runs] == [(r, s) for r in (0.1, 0.3) for s in (0, 1, 2)]
-    assert ["-s1-" in run.run_id for run in runs] == [False, True, False] * 2
+    assert ["-s1-" in run.id for run in runs] == [False, True, False] * 2
     assert len({run.checkpoint_folder for run in runs}) == 6
     assert [(run.config.rate, run.config.seed) for run in suite.rates("Student")] == [(0.1, 0), (0.3, 0)]
-    assert [run.config.seed for run in suite.runs["WebP"]] == [0, 0]
+    assert [run.config.seed for run in suite.experiments["WebP"]] == [0, 0]
     # One seed for all is one experiment a rate, not three that agree.
-    assert [run.config.seed for run in Suite.load(str(path), ["seed=5"]).runs["Student"]] == [5, 5]
+    assert [run.config.seed for run in Suite.load(str(path), ["seed=5"]).experiments["Student"]] == [5, 5]
     for seeds, sentence in (
         ("[]", "no seed is listed"),
         ("[1, 1]", "1 stands there twice"),
@@ -198,9 +213,9 @@ curves:
 - {label: Many, overrides: [task=scenes_all, method=multi_task, mixed_precision=no], rates: [0.01],
    seeds: [0, 3]}
 """)
-    zero, three = Suite.load(str(path)).runs["Many"]
+    zero, three = Suite.load(str(path)).experiments["Many"]
     # The name of a committed record.
-    assert zero.run_id == "scenes-scenes_classifier-0.01-s0-f417d8cdbb5d"
+    assert zero.id == "scenes-scenes_classifier-0.01-s0-f417d8cdbb5d"
     for run, seed in ((zero, 0), (three, 3)):
         parts = [*run.parts, *(part for member in run.parts for part in member.parts)]
         assert [part.config.seed for part in parts] == [seed] * len(parts)

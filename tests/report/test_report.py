@@ -21,6 +21,7 @@ from sc2bench.report import (
 )
 from sc2bench.report.axes import tick_values
 from sc2bench.report.figures import rate_quality_figure
+from sc2bench.report.link import compare_at
 from sc2bench.report.published import points_for_figure
 from sc2bench.report.style import identity, looks
 from sc2bench.report.table import Table
@@ -113,6 +114,19 @@ def test_quality_at_equal_rate():
     assert (better.low, better.high, better.share) == pytest.approx((50, 200, 2 / 3))
     with pytest.raises(NoOverlap, match=r"the anchor covers 50 ... 400 bytes, the curve 5 ... 40 bytes"):
         bd_quality(RATE, QUALITY, RATE / 10, QUALITY)
+
+
+def test_points_that_send_nothing_are_not_interpolated():
+    nothing = np.append(0.0, RATE), np.append(10.0, QUALITY)
+    assert bytes_at_quality(*nothing, 90) == bytes_at_quality(RATE, QUALITY, 90)
+    assert bytes_at_quality(*nothing, 50) is None
+    assert bd_rate(*nothing, RATE / 2, QUALITY) == bd_rate(RATE, QUALITY, RATE / 2, QUALITY)
+    assert bd_quality(RATE, QUALITY, *nothing) == bd_quality(RATE, QUALITY, RATE, QUALITY)
+    frame = pd.DataFrame({"bytes_mean": nothing[0], "top1": nothing[1], "rate": range(5)}).assign(
+        curve="WebP", method="input_codec", device_ms_p50=1.0, server_ms_p50=1.0, server_network_ms_p50=1.0
+    )
+    (choice,) = compare_at(frame.assign(teacher="resnet50"), "top1", 50).choices
+    assert (choice.sent_bytes, choice.quality) == (50, 80)
 
 
 def test_delta_over_a_part_of_the_range_by_hand():
@@ -369,7 +383,7 @@ curves:
 """)
     output = f"output={tmp_path}"
     folder = EMBEDDED / "image_classification/input_codec"
-    for run in Suite.load(str(path), [output]).all_runs()[:3]:
+    for run in Suite.load(str(path), [output]).all_experiments()[:3]:
         codec, rate = run.config.method.codec, int(run.config.rate)
         (real,) = folder.glob(f"*-{codec}-{rate}-s0-*.json")
         run.record_path.parent.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,7 @@ from sc2bench.report import write_report
 from sc2bench.report.budgets import budget_table, cost_budgets, joint_budget_table, round_numbers
 from sc2bench.report.rate_parts import rate_parts_table
 from sc2bench.report.table import Table
-from sc2bench.report.tables import points_table
+from sc2bench.report.tables import equal_quality_table, points_table
 from tests.report.test_report import records
 
 
@@ -62,10 +62,26 @@ def test_best_point_under_both_budgets():
     assert table.frame[["Device MACs at most", "Curve"]].to_numpy().tolist() == [["any", "Student"]]
 
 
+def test_columns_and_rows_of_near_numbers_stay_apart():
+    frame = records()
+    anchor = frame.index[frame["curve"] == "WebP"]
+    frame.loc[anchor[1:3], "top1"] = [90.001, 90.004]
+    table = equal_quality_table(frame, "top1", "WebP").frame.set_index("Curve")
+    assert list(table.columns) == ["80.000 %", "90.001 %", "90.004 %", "92.000 %"]
+    assert table.loc["WebP"].tolist() == frame.loc[anchor, "bytes_mean"].tolist()
+    heads = list(budget_table(frame, "top1", [1e6, 1234567, 1234568.5]).frame)
+    assert heads == ["Curve", "1,000,000 bytes", "1,234,567 bytes", "1,234,568.5 bytes"]
+    # Milliseconds are fractions.
+    frame["device_ms_p50"] = frame["method"].eq("entropic_student").map({True: 0.35, False: 0.15})
+    table = joint_budget_table(frame, "top1", "device_ms_p50", [50], [0.2, 0.4])
+    assert table.frame.iloc[:, :3].to_numpy().tolist() == [["0.2", 50, "WebP"], ["0.4", 50, "Student"]]
+    assert "| 0.350 |" in table.to_markdown()
+
+
 def test_parts_of_the_rate_add_up():
     frame = records().query("curve == 'Student'").assign(
         payload_bytes_mean=[20, 44, 90, 190], side_info_bytes_mean=4.0, framing_bytes_mean=[1, 2, 6, 6],
-        estimated_bits_mean=[180, 380, None, 1540],
+        estimated_bits_mean=[180, 380, None, 1540], prior="mean_scale_hyperprior",
     )  # fmt: skip
     rows = rate_parts_table(frame).frame
     shares = rows[["Payload [%]", "Side info [%]", "Framing [%]"]]
@@ -74,6 +90,11 @@ def test_parts_of_the_rate_add_up():
     # 8 x (20 + 4) - 180 = 12 bits of 200, and so on.
     assert rows["Coder overhead [bits]"].tolist() == pytest.approx([12, 4, float("nan"), 12], nan_ok=True)
     assert rows["Coder overhead [%]"].tolist() == pytest.approx([6, 1, float("nan"), 0.75], nan_ok=True)
+    # Sizes of images are side information, but no code: what is known of them, or follows from the prior, is left out.
+    known = rate_parts_table(frame.assign(uncoded_bytes_mean=[1, None, 1, 0.5])).frame
+    assert known["Coder overhead [bits]"].tolist() == pytest.approx([4, 4, float("nan"), 8], nan_ok=True)
+    older = rate_parts_table(frame.assign(estimated_bits_mean=[150.0] * 4, prior="factorized")).frame
+    assert older["Coder overhead [bits]"].tolist() == [8 * 20 - 150, 8 * 44 - 150, 8 * 90 - 150, 8 * 190 - 150]
 
 
 def cells(line: str) -> int:

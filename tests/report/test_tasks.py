@@ -14,7 +14,7 @@ from sc2bench.measures import MAIN_METRICS, main_metrics
 from sc2bench.records import read_record, write_record
 from sc2bench.report import groups_of, write_joint_report
 from sc2bench.report.multi_task import joint_figure, joint_table
-from sc2bench.runs.run import Experiment
+from sc2bench.runs.experiment import Experiment
 from sc2bench.runs.suite import Suite
 from tests import EMBEDDED
 
@@ -68,7 +68,7 @@ def report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., 
         path = tmp_path / "mine.yaml"
         path.write_text(text)
         output = f"output={tmp_path / 'mine'}"
-        for run in Suite.load(str(path), [output]).all_runs():
+        for run in Suite.load(str(path), [output]).all_experiments():
             if run.config.task.name in tasks:
                 measure(run)
         app(["report", str(path), output], standalone_mode=False)
@@ -130,15 +130,13 @@ def test_a_damaged_record_of_a_suite_is_named_and_a_missing_one_counted(tmp_path
     path = tmp_path / "mine.yaml"
     path.write_text(SUITE)
     output = f"output={tmp_path / 'mine'}"
-    runs = Suite.load(str(path), [output]).runs["WebP"]
+    runs = Suite.load(str(path), [output]).experiments["WebP"]
     for run in runs:
         measure(run)
     whole = runs[1].record_path.read_text()
     for damaged in (whole[:-9], whole.replace('"quality": {', '"quality": null, "was": {'), ""):
         runs[1].record_path.write_text(damaged)
-        with pytest.raises(
-            DataError, match=rf"record .*{runs[1].run_id}\.json .*; delete it to measure the point again"
-        ):
+        with pytest.raises(DataError, match=rf"record .*{runs[1].id}\.json .*; delete it to measure the point again"):
             app(["report", str(path), output], standalone_mode=False)
     runs[1].record_path.unlink()
     app(["report", str(path), output], standalone_mode=False)

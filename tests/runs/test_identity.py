@@ -12,7 +12,6 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-import sc2bench.runs.run as run_module
 from sc2bench.config import TaskConfig, compose
 from sc2bench.core import registry
 from sc2bench.core.errors import CheckpointError, DataError
@@ -22,9 +21,10 @@ from sc2bench.data.miniature import make_coco, make_fashion_mnist, make_imagenet
 from sc2bench.data.scenes import make_scenes
 from sc2bench.evaluation import measure_latency
 from sc2bench.methods import SplitModel
-from sc2bench.runs import identity
-from sc2bench.runs.experiment import FINAL_WEIGHTS, TRAINED_IN
-from sc2bench.runs.run import Experiment, run_all
+from sc2bench.runs import identity, ready
+from sc2bench.runs import run as run_module
+from sc2bench.runs.experiment import FINAL_WEIGHTS, TRAINED_IN, Experiment
+from sc2bench.runs.run import run_experiments
 from sc2bench.runs.sharing import PointsFailed
 from sc2bench.runs.suite import Suite
 from sc2bench.teachers.load import WEIGHTS
@@ -54,10 +54,10 @@ def codec(root: Path | None, place: Path, *more: str) -> Experiment:
 
 
 def test_two_folders_share_no_record_and_equal_ones_do(mini_root, other_root, tmp_path, capsys):
-    (first,) = run_all([codec(mini_root, tmp_path)], quiet=True)
+    (first,) = run_experiments([codec(mini_root, tmp_path)], quiet=True)
     other = codec(other_root, tmp_path)
     assert not other.done
-    (second,) = run_all([other])
+    (second,) = run_experiments([other])
     assert f"{first.name} does not count: data.test is not the same; the point is measured anew" in " ".join(
         capsys.readouterr().err.split()
     )
@@ -81,7 +81,7 @@ def test_weights_of_other_data_are_not_taken(mini_root, other_root, tmp_path):
                  "evaluation.split=validation"])
     )  # fmt: skip
     assert measured_otherwise.checkpoint_folder == students[0].checkpoint_folder
-    assert measured_otherwise.run_id != students[0].run_id
+    assert measured_otherwise.id != students[0].id
 
 
 def test_published_data_leave_no_trace_whatever_their_folder_is_called(tmp_path):
@@ -90,8 +90,8 @@ def test_published_data_leave_no_trace_whatever_their_folder_is_called(tmp_path)
         pytest.skip("needs the published files in their own place")
     link = tmp_path / "linked"
     link.symlink_to(system)
-    assert "-x" not in codec(None, tmp_path).run_id
-    assert codec(link, tmp_path).run_id == codec(None, tmp_path).run_id
+    assert "-x" not in codec(None, tmp_path).id
+    assert codec(link, tmp_path).id == codec(None, tmp_path).id
     assert fingerprint_of(TaskConfig("image_classification", "fashion_mnist", str(link)), "train") is None
 
 
@@ -109,14 +109,14 @@ def test_other_files_in_the_place_of_the_published_ones_are_refused(other_root, 
 
 
 def test_the_environment_variable_names_other_data_within_a_process(mini_root, other_root, tmp_path, monkeypatch):
-    plain = codec(None, tmp_path).run_id
+    plain = codec(None, tmp_path).id
     ids = []
     for root in (mini_root, other_root):
         monkeypatch.setenv("SC2BENCH_FASHION_MNIST", str(root))
-        ids.append(codec(None, tmp_path).run_id)
+        ids.append(codec(None, tmp_path).id)
         assert len(load_dataset(FASHION, "test")) == {mini_root: 100, other_root: 24}[root]
     assert len({plain, *ids}) == 3
-    assert ids[0] == codec(mini_root, tmp_path).run_id
+    assert ids[0] == codec(mini_root, tmp_path).id
 
 
 def changed_file(path: Path) -> None:
@@ -217,7 +217,7 @@ def test_a_suite_never_mixes_points_of_different_data_without_a_word(mini_root, 
     for source, rate in ((mini_root, 10), (other_root, 20)):
         shutil.copytree(source, root)
         forget()
-        run_all([codec(root, tmp_path, "method.codec=webp", f"rate={rate}")], quiet=True)
+        run_experiments([codec(root, tmp_path, "method.codec=webp", f"rate={rate}")], quiet=True)
         shutil.rmtree(root)
     forget()
     # Of each point there is but one record, and no data that could tell.
@@ -231,12 +231,12 @@ def test_reports_find_what_was_trained_in_the_other_precision(tiny, tmp_path, mo
     overrides = [*tiny, "stage1.epochs=1", "stage2.epochs=1", "evaluation.samples=10"]
     for here, elsewhere in (("bf16", "no"), ("no", "bf16")):
         monkeypatch.setattr(identity, "resolved_precision", lambda wanted, auto=elsewhere: auto)
-        (run,) = Suite.load(str(path), overrides).all_runs()
+        (run,) = Suite.load(str(path), overrides).all_experiments()
         measured = run.record_path
         measured.parent.mkdir(parents=True, exist_ok=True)
         measured.write_text(json.dumps(_record_of(run)))
         monkeypatch.setattr(identity, "resolved_precision", lambda wanted, auto=here: auto)
-        (run,) = Suite.load(str(path), overrides).all_runs()
+        (run,) = Suite.load(str(path), overrides).all_experiments()
         # It is no reason to train nothing here.
         assert not run.done
         assert run.reported_path() == measured
@@ -256,7 +256,7 @@ def _record_of(run: Experiment) -> dict:
 def test_reports_do_without_files_of_weights(tmp_path, mini_root):
     file = tmp_path / "teacher.safetensors"
     shutil.copy(WEIGHTS / "fashion_resnet.safetensors", file)
-    (path,) = run_all([codec(mini_root, tmp_path, f"teacher.weights={file}")], quiet=True)
+    (path,) = run_experiments([codec(mini_root, tmp_path, f"teacher.weights={file}")], quiet=True)
     file.unlink()
     later = codec(mini_root, tmp_path, f"teacher.weights={file}")
     assert later.surroundings is None
@@ -268,7 +268,7 @@ def test_programs_are_known_by_their_content(tmp_path, mini_root):
     ids = set()
     for version in (1, 2):
         program.write_text(f"#!/bin/sh\necho {version}{version * 'x'}\n")
-        ids.add(codec(mini_root, tmp_path, "method.codec=bpg", f"method.options.program={program}").run_id)
+        ids.add(codec(mini_root, tmp_path, "method.codec=bpg", f"method.options.program={program}").id)
     assert len(ids) == 2
 
 
@@ -289,7 +289,7 @@ def test_weights_that_are_taken_over_are_known_by_their_content(tmp_path, mini_r
             (folder / FINAL_WEIGHTS).touch()
         student, heir = runs()
         # The heir trains on what it takes over; the student has what was taken over.
-        names.add((student.run_id, heir.run_id, heir.checkpoint_folder))
+        names.add((student.id, heir.id, heir.checkpoint_folder))
     assert [len(set(column)) for column in zip(*names, strict=True)] == [3, 3, 3]
 
 
@@ -309,13 +309,13 @@ def test_raw_images_of_one_size_are_told_apart(tmp_path):
 def test_files_of_weights_are_known_by_their_content(tmp_path, mini_root):
     file = tmp_path / "teacher.safetensors"
     shutil.copy(WEIGHTS / "fashion_resnet.safetensors", file)
-    ids = [codec(mini_root, tmp_path, f"teacher.weights={file}").run_id]
+    ids = [codec(mini_root, tmp_path, f"teacher.weights={file}").id]
     state = load_file(file)
     (bias,) = (name for name in state if name.endswith("fc.bias"))
     state[bias] = state[bias] + 1
     save_file(state, file)
     changed = codec(mini_root, tmp_path, f"teacher.weights={file}")
-    assert changed.run_id not in ids
+    assert changed.id not in ids
     assert changed.surroundings is not None
     assert sorted(changed.surroundings) == ["data.test", "teacher.weights"]
     trained = []
@@ -337,7 +337,7 @@ def test_precision_is_resolved_before_it_is_an_identity(monkeypatch):
     monkeypatch.setattr(identity, "resolved_precision", lambda wanted: "bf16" if wanted == "auto" else wanted)
     assert folder() not in (single, folder("mixed_precision=no"))
     # Nothing is trained, so nothing depends on it.
-    assert "-x" not in Experiment(compose(["task=fashion_mnist", "method=input_codec", "rate=1"])).run_id
+    assert "-x" not in Experiment(compose(["task=fashion_mnist", "method=input_codec", "rate=1"])).id
 
 
 def test_seeds_of_a_random_teacher_are_not_measured_in_one_pass():
@@ -353,14 +353,14 @@ def test_seeds_of_a_random_teacher_are_not_measured_in_one_pass():
 @pytest.mark.slow
 def test_retraining_replaces_weights_and_record(tiny):
     run = Experiment(compose([*tiny, *TINY_STUDENT, "stage1.epochs=1", "stage2.epochs=1"]))
-    (path,) = run_all([run], quiet=True)
+    (path,) = run_experiments([run], quiet=True)
     weights = run.checkpoint_folder / FINAL_WEIGHTS
     expected = load_file(weights)
     spoilt = {name: torch.zeros_like(values) if "encoder" in name else values for name, values in expected.items()}
     save_file(spoilt, weights)
     before = path.stat().st_mtime_ns
     time.sleep(0.01)
-    run_all([run], quiet=True, retrain=True)
+    run_experiments([run], quiet=True, retrain=True)
     assert path.stat().st_mtime_ns > before
     assert all(torch.equal(values, expected[name]) for name, values in load_file(weights).items())
     record = json.loads(path.read_text())
@@ -373,7 +373,7 @@ def test_retraining_replaces_weights_and_record(tiny):
     # Weights of another shape say how to get rid of them.
     save_file({name: values for name, values in expected.items() if "encoder" not in name}, weights)
     with pytest.raises(CheckpointError, match=rf"delete {run.checkpoint_folder}, or add --retrain, to train anew"):
-        run_all([run], quiet=True, force=True)
+        run_experiments([run], quiet=True, force=True)
 
 
 def test_the_server_is_timed_in_the_precision_that_it_is_measured_in(test_images):
@@ -418,12 +418,12 @@ def test_a_stopped_run_that_goes_on_with_other_threads_says_so(tiny, capsys):
         original = loop._load_best
         patch.setattr(loop, "_load_best", stopped)
         with pytest.raises(KeyboardInterrupt):
-            run_all([run], quiet=True)
+            run_experiments([run], quiet=True)
         patch.setattr(loop, "_load_best", original)
     capsys.readouterr()
     torch.set_num_threads(threads + 1)
     try:
-        run_all([run])
+        run_experiments([run])
     finally:
         torch.set_num_threads(threads)
     said = " ".join(capsys.readouterr().err.split())
@@ -453,7 +453,7 @@ def test_the_code_of_a_plugin_is_part_of_what_it_makes(mini_root, tmp_path, monk
 
     def ids() -> list[str]:
         codecs = ("changing_codec", "jpeg")
-        return [codec(mini_root, tmp_path, f"method.codec={name}").run_id for name in codecs]
+        return [codec(mini_root, tmp_path, f"method.codec={name}").id for name in codecs]
 
     before = ids()
     (loaded,) = (known for known in loaded_plugins() if known.name == str(plugin))
@@ -470,15 +470,15 @@ def test_weights_that_change_between_planning_and_measuring_are_told(mini_root, 
     save_file(state, file)
     first, second = (codec(mini_root, tmp_path, f"teacher.weights={file}", f"method.codec={name}")
                      for name in ("jpeg", "webp"))  # fmt: skip
-    original = run_module._run_group
+    original = run_module.measure_group
 
     def overwriting(*arguments):
         original(*arguments)
         save_file({name: torch.zeros_like(values) for name, values in state.items()}, file)
 
-    monkeypatch.setattr(run_module, "_run_group", overwriting)
+    monkeypatch.setattr(run_module, "measure_group", overwriting)
     with pytest.raises(PointsFailed, match=r"1 of 2 points failed(.|\n)*teacher.weights is no more what it was when"):
-        run_all([first, second], quiet=True)
+        run_experiments([first, second], quiet=True)
     assert first.record_path.exists()
     assert not second.record_path.exists()
 
@@ -491,6 +491,6 @@ def test_what_is_trained_after_a_stopped_import_is_not_taken_for_imported(tmp_pa
     mark.write_text('{"file": "some.pt", "blake2b": "0123456789abcdef"}')
     assert identity.imported_from(run.config) is None
     assert run.checkpoint_folder == run.configured_folder
-    run_module._clear(run)
+    ready._clear(run)
     (run.checkpoint_folder / FINAL_WEIGHTS).touch()
     assert identity.imported_from(run.config) is None

@@ -97,10 +97,10 @@ def test_local_jobs_share_a_suite(tmp_path, tiny, suite_file):
     logs = list((tmp_path / "checkpoints" / "jobs" / "jobs").glob("*_log.err"))
     assert len(logs) == 2
     words = [word for log in logs for word in log.read_text().split()]
-    for run in Suite.load(suite_file, tiny).all_runs():
+    for run in Suite.load(suite_file, tiny).all_experiments():
         assert run.done == (run.config.rate != 101)
         # Once "<run id>: <bytes> bytes, ...", by one of the two; of what failed, no such line.
-        assert words.count(f"{run.run_id}:") == int(run.done)
+        assert words.count(f"{run.id}:") == int(run.done)
 
 
 @pytest.mark.slow

@@ -2,10 +2,12 @@
 
 import csv
 from collections import Counter
+from types import SimpleNamespace
 
 import pytest
 
-from sc2bench.runs.run import Experiment
+from sc2bench.config import RunConfig, StageConfig
+from sc2bench.runs.experiment import Experiment
 from sc2bench.runs.suite import Suite
 from tests import FIXTURES, REPOSITORY
 
@@ -75,9 +77,9 @@ def test_each_published_experiment_is_there_exactly_once(suite):
     expected = published_points()
     assert len(expected) == 546
     assert set(expected.values()) == {1}
-    found = Counter(point_of(run) for run in suite.all_runs())
+    found = Counter(point_of(run) for run in suite.all_experiments())
     assert found == expected
-    assert len({run.run_id for run in suite.all_runs()}) == len(suite.all_runs())
+    assert len({run.id for run in suite.all_experiments()}) == len(suite.all_experiments())
 
 
 def test_all_rows_of_the_table_are_read():
@@ -87,39 +89,51 @@ def test_all_rows_of_the_table_are_read():
 
 
 def run_of(suite: Suite, label: str) -> Experiment:
-    return suite.runs[label][0]
+    return suite.experiments[label][0]
+
+
+def flat(stage: StageConfig) -> SimpleNamespace:
+    """A stage with the options of its optimizer, its schedule and its losses side by side."""
+    options = {key: value for each in stage.chosen().values() for key, value in vars(each).items()}
+    names = {"optimizer": stage.optimizer.name, "schedule": stage.schedule.name}
+    losses = {name: loss.weight for name, loss in stage.losses.items()}
+    return SimpleNamespace(**(options | vars(stage) | names | {"losses": losses}))
+
+
+def stages_of(config: RunConfig) -> list[SimpleNamespace]:
+    return [flat(stage) for stage in config.stages.values()]
 
 
 def test_recipes_are_the_published_ones(suite):
     student = run_of(suite, "Entropic Student, ResNet-50").config
-    first, second = student.stages.values()
+    first, second = stages_of(student)
     assert (first.epochs, first.batch_size, first.optimizer, first.learning_rate) == (10, 64, "adam", 1e-3)
     assert (first.milestones, first.losses) == ([5, 8], {"feature_sse": 1.0, "rate": 0.08})
     assert first.features == ["layer1", "layer2", "layer3", "layer4"]
     assert (second.epochs, second.batch_size, second.optimizer, second.learning_rate) == (10, 128, "sgd", 1e-3)
     assert (second.momentum, second.weight_decay, second.milestones) == (0.9, 5e-4, [5])
-    assert (second.losses, second.kd_alpha, second.kd_temperature) == ({"kd": 1.0}, 0.5, 1.0)
+    assert (second.losses, second.alpha, second.temperature) == ({"kd": 1.0}, 0.5, 1.0)
     assert "device.encoder" not in second.trainable
 
     reduction = run_of(suite, "CR+BQ, ResNet-50").config
-    (only,) = reduction.stages.values()
+    (only,) = stages_of(reduction)
     assert (only.epochs, only.batch_size, only.optimizer, only.learning_rate) == (20, 64, "adam", 1e-3)
     assert (only.milestones, only.losses) == ([5, 10, 15], {"feature_sse": 1.0})
 
     joint = run_of(suite, "End-to-end, ResNet-50").config
-    (only,) = joint.stages.values()
+    (only,) = stages_of(joint)
     assert (only.epochs, only.batch_size, only.learning_rate, only.weight_decay) == (60, 256, 1e-3, 1e-4)
     assert (only.schedule, only.losses) == ("cosine", {"task": 1.0, "rate": 1.28e-8})
 
     for layer, batch_size in (("layer1", 128), ("layer2", 128), ("layer3", 256), ("layer4", 256), ("avgpool", 256)):
-        (only,) = run_of(suite, f"Entropy bottleneck at {layer}, ResNet-50").config.stages.values()
+        (only,) = stages_of(run_of(suite, f"Entropy bottleneck at {layer}, ResNet-50").config)
         assert (only.epochs, only.batch_size, only.accumulation_steps, only.milestones) == (10, batch_size, 2, [5, 8])
 
 
 def test_recipes_of_other_tasks_take_encoders_over_from_imagenet(suite):
     for label in ("Faster R-CNN", "DeepLabv3"):
         for method in ("Entropic Student", "End-to-end"):
-            for run in suite.runs[f"{method}, {label}"]:
+            for run in suite.experiments[f"{method}, {label}"]:
                 (source,) = run.parts
                 assert source.config.task.dataset == "ilsvrc2012"
                 assert source.config.teacher.name == "resnet50"
@@ -128,15 +142,15 @@ def test_recipes_of_other_tasks_take_encoders_over_from_imagenet(suite):
                 assert not any(path.startswith("device") for path in trained)
         assert run_of(suite, f"CR+BQ, {label}").parts == []
 
-    first, second = run_of(suite, "Entropic Student, Faster R-CNN").config.stages.values()
+    first, second = stages_of(run_of(suite, "Entropic Student, Faster R-CNN").config)
     assert (first.epochs, first.learning_rate, first.milestones, first.losses) == (5, 1e-3, [3], {"feature_sse": 1.0})
     assert (second.epochs, second.optimizer, second.learning_rate, second.losses) == (5, "sgd", 1e-4, {"task": 1.0})
-    (only,) = run_of(suite, "End-to-end, Faster R-CNN").config.stages.values()
+    (only,) = stages_of(run_of(suite, "End-to-end, Faster R-CNN").config)
     assert (only.epochs, only.optimizer, only.learning_rate, only.milestones) == (10, "sgd", 1e-4, [5])
-    (only,) = run_of(suite, "CR+BQ, Faster R-CNN").config.stages.values()
+    (only,) = stages_of(run_of(suite, "CR+BQ, Faster R-CNN").config)
     assert (only.epochs, only.optimizer, only.learning_rate, only.milestones) == (20, "adam", 1e-3, [5, 15])
 
-    first, second = run_of(suite, "Entropic Student, DeepLabv3").config.stages.values()
+    first, second = stages_of(run_of(suite, "Entropic Student, DeepLabv3").config)
     assert (first.epochs, first.batch_size, first.milestones) == (40, 16, [30, 35])
     assert (first.features, first.trainable) == (
         ["layer2", "layer3", "layer4"],
@@ -148,9 +162,9 @@ def test_recipes_of_other_tasks_take_encoders_over_from_imagenet(suite):
         "polynomial",
         {"task": 1},
     )
-    (only,) = run_of(suite, "End-to-end, DeepLabv3").config.stages.values()
+    (only,) = stages_of(run_of(suite, "End-to-end, DeepLabv3").config)
     assert (only.epochs, only.batch_size, only.weight_decay, only.schedule) == (50, 8, 1e-4, "polynomial")
-    (only,) = run_of(suite, "CR+BQ, DeepLabv3").config.stages.values()
+    (only,) = stages_of(run_of(suite, "CR+BQ, DeepLabv3").config)
     assert (only.epochs, only.batch_size, only.milestones) == (50, 16, [30, 40])
 
 

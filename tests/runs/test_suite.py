@@ -112,11 +112,11 @@ def test_two_runners_measure_each_point_once(light_file, tiny, tmp_path):
     runners = [start(light_file, tiny) for _ in range(2)]
     logs = ["".join(runner.communicate()) for runner in runners]
     assert [runner.returncode for runner in runners] == [0, 0], logs
-    runs = Suite.load(light_file, tiny).all_runs()
+    runs = Suite.load(light_file, tiny).all_experiments()
     # A line a measured point, "<run id>: <bytes> bytes, ..."; Rich may break it behind the name.
     words = [word for log in logs for word in log.split()]
     for run in runs:
-        assert words.count(f"{run.run_id}:") == 1, logs
+        assert words.count(f"{run.id}:") == 1, logs
     assert not list(tmp_path.rglob("*.claim-*"))
     for log in logs:
         assert log.count("rate_accuracy.png") == 1
@@ -125,7 +125,7 @@ def test_two_runners_measure_each_point_once(light_file, tiny, tmp_path):
 @pytest.mark.slow
 def test_a_killed_runner_is_taken_over_from(light_file, tiny, tmp_path):
     tiny = [*tiny, "evaluation.samples=50"]
-    run = Suite.load(light_file, tiny).runs["Student"][1]
+    run = Suite.load(light_file, tiny).experiments["Student"][1]
     runner = start(light_file, tiny)
     deadline = time.monotonic() + 100
     # The record is claimed last, just before the training begins.
@@ -137,21 +137,21 @@ def test_a_killed_runner_is_taken_over_from(light_file, tiny, tmp_path):
     assert f"{run.record_path.name}.claim-1" in left
     assert f"{run.checkpoint_folder.name}.claim-1" in left
     Suite.load(light_file, tiny).run(quiet=True)
-    assert all(run.done for run in Suite.load(light_file, tiny).all_runs())
+    assert all(run.done for run in Suite.load(light_file, tiny).all_experiments())
     assert not list(tmp_path.rglob("*.claim-*"))
 
 
 @pytest.mark.slow
 def test_points_of_others_are_left_or_waited_for(light_file, tiny):
     suite = Suite.load(light_file, [*tiny, "evaluation.samples=20"])
-    webp = suite.runs["WebP"]
+    webp = suite.experiments["WebP"]
     with Claims() as other:
         assert other.take(webp[1].record_path)
         # Whoever trains what two points need keeps others from both.
-        for run in suite.runs["Student"]:
+        for run in suite.experiments["Student"]:
             assert other.take(run.checkpoint_folder)
         suite.run(quiet=True, wait=False)
-        assert [run.done for run in suite.all_runs()] == [True, True, False, True, False, False]
+        assert [run.done for run in suite.all_experiments()] == [True, True, False, True, False, False]
         shown = CliRunner().invoke(app, ["suite", "status", light_file, *tiny, "evaluation.samples=20"])
         assert shown.exit_code == 0
         owner = holder(webp[1].record_path)
@@ -159,7 +159,7 @@ def test_points_of_others_are_left_or_waited_for(light_file, tiny):
         assert "claimed:" in shown.output
         assert str(owner.pid) in shown.output
     suite.run(quiet=True)
-    assert all(run.done for run in suite.all_runs())
+    assert all(run.done for run in suite.all_experiments())
 
 
 @pytest.mark.slow
@@ -174,9 +174,9 @@ def test_failed_points_do_not_stop_the_others(tmp_path, tiny):
     assert lines[0].startswith("3 of 7 points failed")
     assert "can't code at quality 101" in lines[1]
     # Both students fail for the same reason and stand in one line.
-    assert all(run.run_id in lines[2] for run in suite.runs["Student"])
+    assert all(run.id in lines[2] for run in suite.experiments["Student"])
     assert "the loss of stage1 is not finite" in lines[2]
-    assert [run.done for run in suite.all_runs()] == [True, True, True, False, True, False, False]
+    assert [run.done for run in suite.all_experiments()] == [True, True, True, False, True, False, False]
     assert not list(tmp_path.rglob("*.claim-*"))
 
 
@@ -185,7 +185,7 @@ def test_an_unexpected_error_in_a_sweep_costs_its_own_point_only(tmp_path, tiny,
     from sc2bench.methods.input_codec import InputCodecDevice
 
     suite = Suite.load(light_file, [*tiny, "evaluation.samples=20"])
-    broken = suite.runs["WebP"][1]
+    broken = suite.experiments["WebP"][1]
     code = InputCodecDevice.code
 
     def fragile(self, values):
@@ -194,9 +194,9 @@ def test_an_unexpected_error_in_a_sweep_costs_its_own_point_only(tmp_path, tiny,
         return code(self, values)
 
     monkeypatch.setattr(InputCodecDevice, "code", fragile)
-    with pytest.raises(PointsFailed, match=rf"{broken.run_id}: ValueError: the codec broke down"):
+    with pytest.raises(PointsFailed, match=rf"{broken.id}: ValueError: the codec broke down"):
         suite.run(quiet=True)
-    assert [run.done for run in suite.all_runs()] == [True, True, False, True, True, True]
+    assert [run.done for run in suite.all_experiments()] == [True, True, False, True, True, True]
     # Where it happened is for whoever mends it.
     assert "in fragile" in capsys.readouterr().err
 
@@ -206,17 +206,17 @@ def test_a_record_that_can_not_be_written_is_its_own_failure(tiny, light_file, t
     folder = tmp_path / "results" / "image_classification"
     folder.mkdir(parents=True)
     (folder / "input_codec").write_text("a file where records of the codecs belong")
-    suite = Suite(suite.config, {label: suite.runs[label] for label in ("WebP", "Teacher")})
+    suite = Suite(suite.config, {label: suite.experiments[label] for label in ("WebP", "Teacher")})
     with pytest.raises(PointsFailed, match=r"3 of 4 points failed(.|\n)*can't claim .*input_codec"):
         suite.run(quiet=True)
-    assert [run.done for run in suite.all_runs()] == [False, False, False, True]
+    assert [run.done for run in suite.all_experiments()] == [False, False, False, True]
 
 
 def test_an_interrupt_stops_the_suite(tiny, light_file, monkeypatch, tmp_path):
     def interrupt(*args, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("sc2bench.runs.run.evaluate_all", interrupt)
+    monkeypatch.setattr("sc2bench.runs.measure.evaluate_all", interrupt)
     with pytest.raises(KeyboardInterrupt):
         Suite.load(light_file, tiny).run(quiet=True)
     assert not list(tmp_path.rglob("*.claim-*"))
@@ -224,8 +224,8 @@ def test_an_interrupt_stops_the_suite(tiny, light_file, monkeypatch, tmp_path):
 
 def test_force_measures_again_what_is_older(light_file, tiny):
     suite = Suite.load(light_file, [*tiny, "evaluation.samples=20"])
-    teacher = Suite(suite.config, {"Teacher": suite.runs["Teacher"]})
-    path = suite.runs["Teacher"][0].record_path
+    teacher = Suite(suite.config, {"Teacher": suite.experiments["Teacher"]})
+    path = suite.experiments["Teacher"][0].record_path
     teacher.run(quiet=True)
     first = path.stat().st_mtime_ns
     teacher.run(quiet=True, force_before=path.stat().st_mtime - 1)

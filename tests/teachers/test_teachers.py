@@ -85,10 +85,11 @@ def test_weights_that_do_not_fit_are_listed(tmp_path):
 @pytest.mark.slow
 def test_trained_model_loads_as_it_was(tiny, test_images):
     import sc2bench
-    from sc2bench.runs.run import Experiment, run_all
+    from sc2bench.runs.experiment import Experiment
+    from sc2bench.runs.run import run_experiments
 
     run = Experiment(compose([*tiny, *TINY_STUDENT, "stage1.epochs=1", "stage2.epochs=1"]))
-    run_all([run], quiet=True)
+    run_experiments([run], quiet=True)
     first, second = (sc2bench.load(run.checkpoint_folder) for _ in range(2))
     assert first.session == second.session
     images = test_images.images[:5]
@@ -96,20 +97,21 @@ def test_trained_model_loads_as_it_was(tiny, test_images):
     record = json.loads(run.record_path.read_text())
     measured = sum(len(packet.to_bytes(first.session)) for packet in first.encode(test_images.images[:100])) / 100
     assert measured == pytest.approx(record["bytes_mean"])
-    with pytest.raises(CheckpointError, match="is no folder of a finished run"):
+    with pytest.raises(CheckpointError, match="is no folder of a finished experiment"):
         sc2bench.load(run.checkpoint_folder.parent)
 
 
 @pytest.mark.slow
 def test_trained_teacher_becomes_the_weights_of_another(tiny, tmp_path):
-    from sc2bench.runs.run import FINAL_WEIGHTS, Experiment, run_all
+    from sc2bench.runs.experiment import FINAL_WEIGHTS, Experiment
+    from sc2bench.runs.run import run_experiments
 
     recipe = ["method=teacher", "recipe=train_fashion_resnet", "stage1.batch_size=50", "stage1.epochs=1"]
     run = Experiment(compose([*tiny, *recipe]))
-    run_all([run], quiet=True)
+    run_experiments([run], quiet=True)
     weights = run.checkpoint_folder / FINAL_WEIGHTS
     measured = Experiment(compose([*tiny, "method=teacher", f"teacher.weights={weights}", f"output={tmp_path}/again"]))
-    run_all([measured], quiet=True)
+    run_experiments([measured], quiet=True)
     first, second = (json.loads(path.read_text())["quality"] for path in (run.record_path, measured.record_path))
     assert first == second
 

@@ -17,7 +17,8 @@ from sc2bench.core.errors import ConfigError
 from sc2bench.core.processes import Batches
 from sc2bench.core.state import unique_state
 from sc2bench.data.scenes import make_scenes
-from sc2bench.runs.run import FINAL_WEIGHTS, Experiment, run_all
+from sc2bench.runs.experiment import FINAL_WEIGHTS, Experiment
+from sc2bench.runs.run import run_experiments
 from sc2bench.teachers import load_teacher
 from sc2bench.training.parallel import SharedBatchNorm, check_batch_sizes
 from tests.conftest import TINY_STUDENT
@@ -83,7 +84,7 @@ def test_two_processes_train_and_measure_as_one(tiny, tmp_path):
     assert {record["environment"]["processes"] for record in shared} == {2}
     for run in runs:
         run.record_path.unlink()
-    run_all(runs, quiet=True)
+    run_experiments(runs, quiet=True)
     for run, record in zip(runs, shared, strict=True):
         alone = json.loads(run.record_path.read_text())
         assert alone["environment"]["processes"] == 1
@@ -97,9 +98,9 @@ def test_two_processes_train_and_measure_as_one(tiny, tmp_path):
             "quality_interval",
             "estimated_bits_mean",
         ):
-            assert record[key] == alone[key], (run.run_id, key)
+            assert record[key] == alone[key], (run.id, key)
     trained_alone = Experiment(compose([*tiny, *TEACHER, f"checkpoints={tmp_path}/alone", f"output={tmp_path}/alone"]))
-    run_all([trained_alone], quiet=True)
+    run_experiments([trained_alone], quiet=True)
     expected, found = (load_file(run.checkpoint_folder / FINAL_WEIGHTS) for run in (trained_alone, runs[-1]))
     start = unique_state(load_teacher(trained_alone.config.teacher).chain)
     for name, tensor in expected.items():
@@ -136,7 +137,7 @@ def test_two_processes_measure_images_of_several_sizes_as_one(tmp_path, task):
     assert shared["environment"]["processes"] == 2
     assert shared["samples"] == 7
     run.record_path.unlink()
-    run_all([run], quiet=True)
+    run_experiments([run], quiet=True)
     alone = json.loads(run.record_path.read_text())
     for key in ("samples", "bytes_mean", "quality", "quality_interval"):
         assert shared[key] == alone[key], key

@@ -9,23 +9,25 @@ import torch
 from safetensors.torch import load_file
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from sc2bench.config import StageConfig, compose
+from sc2bench.config import compose
 from sc2bench.core.errors import CheckpointError, ConfigError, TrainingError
-from sc2bench.core.registry import LOSSES
+from sc2bench.core.registry import LOSSES, SCHEDULES
 from sc2bench.core.state import unique_state
-from sc2bench.methods import build_model
-from sc2bench.runs.run import FINAL_WEIGHTS, Experiment, run_all
+from sc2bench.methods import Outputs, build_model
+from sc2bench.runs.experiment import FINAL_WEIGHTS, Experiment
+from sc2bench.runs.run import run_experiments
 from sc2bench.tasks.image_classification import ImageClassification
 from sc2bench.teachers import load_teacher
 from sc2bench.training.checkpoint import PROGRESS
-from sc2bench.training.losses import Step
+from sc2bench.training.loss import Step
 from sc2bench.training.stage import build_stage
+from sc2bench.wire.inputs import ImageSpec
 from tests.conftest import TINY_STUDENT
 
 
 def train_here(overrides: list[str]) -> Experiment:
     run = Experiment(compose(overrides))
-    run_all([run], quiet=True)
+    run_experiments([run], quiet=True)
     return run
 
 
@@ -96,10 +98,11 @@ def test_loss_that_is_not_finite_stops_with_a_sentence(tiny):
     [
         ("stage2.trainable=[server.decoderr]", r"no module 'server.decoderr'; did you mean 'server.decoder'\?"),
         ("stage2.trainable=[]", "stage2.trainable: empty"),
-        ("stage2.features=[layer9]", r"stage2.features: no stage 'layer9'; did you mean 'layer3'\?|'layer1'|'layer2'"),
+        ("stage2.features=[layer9]", r"stage2.features: no layer 'layer9'; did you mean 'layer3'\?|'layer1'|'layer2'"),
         ("stage2.features=[conv1]", "'conv1' is not computed by this method"),
         ("stage2.batch_size=10000", r"exceeds the 550 training samples"),
         ("stage2.trainable=[device.preprocess]", "have no parameters"),
+        ("stage2.prior_learning_rate=0.5", r"stage2.prior_learning_rate: no prior is among \['server.decoder'"),
     ],
 )
 def test_mistakes_in_the_last_stage_show_before_the_first_epoch(tiny, tmp_path, override, message):
@@ -125,55 +128,76 @@ def test_checkpoints_of_another_configuration_and_damaged_ones_are_refused(tiny)
     good = progress.read_text()
     progress.write_text(good.replace(run.config.training_hash(), "0" * 12))
     with pytest.raises(CheckpointError, match="belongs to another configuration"):
-        run_all([run], quiet=True)
+        run_experiments([run], quiet=True)
     progress.write_text(good[:100])
     with pytest.raises(CheckpointError, match="can't be read"):
-        run_all([run], quiet=True)
+        run_experiments([run], quiet=True)
     progress.write_text(good)
     best = run.checkpoint_folder / json.loads(good)["best_file"]
     content = best.read_bytes()
     best.write_bytes(content[:200])
     with pytest.raises(CheckpointError, match="must be an undamaged safetensors file"):
-        run_all([run], quiet=True)
+        run_experiments([run], quiet=True)
     best.write_bytes(content)
-    run_all([run], quiet=True)
+    run_experiments([run], quiet=True)
     assert run.done
 
 
 @pytest.mark.parametrize(
-    ("config", "expected"),
+    ("name", "options", "shares", "expected"),
     [
-        (StageConfig(schedule="constant"), [1, 1, 1]),
-        (StageConfig(schedule="multi_step", epochs=10, milestones=[5, 8]), [1, 0.1, 0.01]),
-        (StageConfig(schedule="cosine"), [1, 0.5, (1 + 2**-0.5 * -1) / 2]),
-        (StageConfig(schedule="one_cycle", warmup=0.5), [0.01, 1, 0.5]),
-        (StageConfig(schedule="polynomial"), [1, 0.5**0.9, 0.25**0.9]),
+        ("constant", {}, [0, 0.5, 0.75], [1, 1, 1]),
+        ("multi_step", {"milestones": [5, 8]}, [0, 0.5, 0.8], [1, 0.1, 0.01]),
+        ("cosine", {}, [0, 0.5, 0.75], [1, 0.5, (1 + 2**-0.5 * -1) / 2]),
+        ("one_cycle", {"warmup": 0.5}, [0, 0.5, 0.75], [0.01, 1, 0.5]),
+        ("polynomial", {}, [0, 0.5, 0.75], [1, 0.5**0.9, 0.25**0.9]),
     ],
 )
-def test_schedules(config, expected, test_images, tiny):
-    stage_config = StageConfig(**{**vars(config), "trainable": ["server.teacher"], "losses": {"task": 1.0}})
-    run = compose([*tiny, "method=teacher"])
-    teacher = load_teacher(run.teacher)
-    model = build_model(run, teacher, (1, 28, 28))
-    stage = build_stage("stage1", stage_config, model, teacher, test_images, 0, 0)
-    at = [0, 0.5, 0.8 if config.schedule == "multi_step" else 0.75]
-    assert [stage.learning_rate_factor(progress) for progress in at] == pytest.approx(expected)
+def test_schedules(name, options, shares, expected):
+    schedule = SCHEDULES[name]
+    factors = [schedule.factor(share, 10, schedule.config_class(name, **options)) for share in shares]
+    assert factors == pytest.approx(expected)
+
+
+@pytest.mark.slow
+def test_how_a_model_is_measured_changes_nothing_that_it_learns(tiny, tmp_path):
+    stage = ["stage1.epochs=1", "stage1.batch_size=20", "stage1.losses={feature_relative:1.0,rate:0.3}", "stage2=null"]
+    common = [*tiny, *TINY_STUDENT[:-2], *stage, "evaluation.samples=10", "evaluation.latency_repeats=0"]
+    runs = [
+        train_here(
+            [*common, f"evaluation.batch_size={size}", f"evaluation.batch_pixels={pixels}", f"checkpoints={path}"]
+        )
+        for size, pixels, path in ((250, 1 << 24, tmp_path / "a"), (7, 28 * 28 * 3, tmp_path / "b"))
+    ]
+    assert runs[0].config.training_hash() == runs[1].config.training_hash()
+    losses = [json.loads((run.checkpoint_folder / "history.json").read_text())[0]["validation_loss"] for run in runs]
+    assert losses[0] == losses[1]
+
+
+def test_milestones_count_from_the_first_step_of_their_epoch():
+    wrong = []
+    for epochs in range(2, 120):
+        for milestone in range(1, epochs):
+            schedule = SCHEDULES["multi_step"]
+            options = schedule.config_class("multi_step", milestones=[milestone])
+            # As the loop gives them: the last of 5,000 steps of the epoch before, and the first of the milestone's.
+            shares = ((milestone - 1 + 4999 / 5000) / epochs, milestone / epochs)
+            if [schedule.factor(share, epochs, options) for share in shares] != [1, 0.1]:
+                wrong.append((epochs, milestone))
+    assert not wrong
 
 
 def test_losses_have_their_defined_values(test_images):
     task = ImageClassification(test_images)
     student = torch.tensor([[1.0, 2.0, 0.5]])
     teacher = torch.tensor([[0.5, 2.5, 0.0]])
-    outputs = {
-        "prediction": student,
-        "features": {"a": torch.tensor([[1.0, 2.0]]), "b": torch.tensor([[3.0]])},
-        "bits": torch.tensor([10.0]),
-    }
-    stage = StageConfig(features=["a", "b"], kd_alpha=0.25, kd_temperature=2.0)
+    outputs = Outputs(student, {"a": torch.tensor([[1.0, 2.0]]), "b": torch.tensor([[3.0]])}, bits=torch.tensor([10.0]))
     features = {"a": torch.tensor([[2.0, 4.0]]), "b": torch.tensor([[1.0]])}
-    step = Step(outputs, teacher, features, torch.tensor([1]), stage, task)
+    step = Step(outputs, teacher, features, torch.tensor([1]), task, layers=("a", "b"))
+    given = {"kd": {"alpha": 0.25, "temperature": 2.0}}
     value = {
-        name: LOSSES[name].function(step).item() for name in ("feature_sse", "feature_relative", "rate", "kd", "task")
+        name: LOSSES[name](LOSSES[name].config_class(name, 1.0, **given.get(name, {})), None)(step).item()
+        for name in ("feature_sse", "feature_relative", "rate", "kd", "task")
     }
     assert value["feature_sse"] == pytest.approx(1 + 4 + 4)
     assert value["feature_relative"] == pytest.approx(100 * (5 / 20 + 4 / 1))
@@ -190,7 +214,7 @@ def test_densities_learn_at_their_own_rate(tiny, test_images, trainable):
     prior = ["method.prior=scale_hyperprior", "method.hyper_channels=2", f"stage1.trainable=[{trainable}]"]
     config = compose([*tiny, *TINY_STUDENT, *prior])
     teacher = load_teacher(config.teacher)
-    model = build_model(config, teacher, (1, 28, 28))
+    model = build_model(config, teacher, ImageSpec(1, (28, 28)))
     assert config.stage1 is not None
     stage = build_stage("stage1", config.stage1, model, teacher, test_images, 0, 0)
     rates = {group["lr"]: sum(p.numel() for p in group["params"]) for group in stage.optimizer.param_groups}
@@ -201,7 +225,7 @@ def test_densities_learn_at_their_own_rate(tiny, test_images, trainable):
 def test_frozen_modules_stay_in_evaluation_mode(tiny, test_images):
     config = compose([*tiny, *TINY_STUDENT])
     teacher = load_teacher(config.teacher)
-    model = build_model(config, teacher, (1, 28, 28))
+    model = build_model(config, teacher, ImageSpec(1, (28, 28)))
     assert config.stage1 is not None
     stage = build_stage("stage1", config.stage1, model, teacher, test_images, 0, 0)
     stage.enter(model)

@@ -11,6 +11,7 @@ from sc2bench.config import compose
 from sc2bench.core.errors import ConfigError, InputError
 from sc2bench.methods import SplitModel, build_model
 from sc2bench.teachers import load_teacher
+from sc2bench.wire.inputs import ImageSpec
 from sc2bench.wire.packet import Limits, Packet, PacketError
 from sc2bench.wire.sizing import Sizing
 from tests.methods.test_methods import make
@@ -28,7 +29,7 @@ def sized(sizing: Sizing | None, method: str, task: str) -> SplitModel:
     torch.manual_seed(0)
     teacher = load_teacher(config.teacher).eval()
     teacher.preprocess.sizing = sizing or teacher.preprocess.sizing
-    model = build_model(config, teacher, (3, 0, 0))
+    model = build_model(config, teacher, ImageSpec(3))
     model.update_tables()
     return model
 
@@ -56,9 +57,9 @@ def test_a_small_packet_costs_little():
 def test_small_images_that_a_network_scales_up_count_as_it_sees_them():
     model: Any = make_varied("entropic_student", "segmentation")
     model.server.sizing = model.device.preprocess.sizing = Sizing(shorter=800)
-    with pytest.raises(PacketError, match="1x8000 is work of 5120000000 pixels"):
+    with pytest.raises(PacketError, match="1x8000 pixels is work of 5120000000 pixels"):
         model.decode([Packet(b"", b"", (1, 8000))])
-    with pytest.raises(InputError, match="1x8000 is work of 5120000000 pixels"):
+    with pytest.raises(InputError, match="1x8000 pixels is work of 5120000000 pixels"):
         model.encode([torch.zeros(3, 1, 8000, dtype=torch.uint8)])
 
 
@@ -174,5 +175,5 @@ def test_a_stranger_size_that_no_check_foresaw_is_a_packet_error():
 
     (packet,) = model.encode([torch.zeros(3, 9, 300, dtype=torch.uint8)])
     model.server.decoder.register_forward_pre_hook(refuse)
-    with pytest.raises(PacketError, match="images of 9x300 pixels can't be decoded \\(division by zero\\)"):
+    with pytest.raises(PacketError, match="an image of 9x300 pixels can't be decoded \\(division by zero\\)"):
         model.decode([packet])

@@ -10,7 +10,8 @@ import torch
 from sc2bench.core.errors import InputError, Sc2benchError
 from sc2bench.core.registry import IMAGE_CODECS
 from sc2bench.teachers import fashion_resnet
-from sc2bench.wire.inputs import check_coded_image
+from sc2bench.wire.inputs import ImageSpec, check_coded_image
+from sc2bench.wire.packet import PacketError
 from tests.methods.test_methods import make
 from tests.methods.test_tasks import make as make_varied
 
@@ -58,7 +59,7 @@ def test_models_of_images_of_any_size_refuse_what_no_receiver_takes():
         ([long], "an image of 1x8193 pixels can't be sent; a side has at most 8192"),
         (
             [large],
-            "8192x8192 is work of 67108864 pixels for this model, but at most 4194304 are taken; scale it, or raise",
+            "8192x8192 pixels is work of 67108864 pixels for this model, but at most 4194304 are taken; scale it,",
         ),
         ([large[:1, :9, :9]], r"shape \(1, 9, 9\) does not fit; give uint8 \(3, H, W\), channels first, of any size"),
         ([], "there is no image in the batch"),
@@ -138,3 +139,28 @@ def test_any_object_is_refused_in_one_sentence():
     for image in (None, 3, "text", [1, 2], np.zeros(()), np.zeros((3, 4, 5, 6), np.uint8)):
         with pytest.raises(Sc2benchError, match=re.compile("give uint8")):
             check_coded_image(image)
+
+
+def test_a_spec_says_what_packets_carry_and_which_inputs_go_together():
+    one, varied = ImageSpec(1, (28, 20)), ImageSpec(3)
+    batch = np.zeros((3, 1, 28, 20), np.uint8)
+    assert (one.varies, one.probe_shape, one.groups(batch)) == (False, (1, 28, 20), [([0, 1, 2], None)])
+    assert one.collate(batch, [0, 1, 2], np.stack) is batch
+    assert one.shape(None) == (1, 28, 20)
+    images = [np.full((3, *size), value, np.uint8) for value, size in enumerate([(4, 5), (6, 7), (4, 5)])]
+    assert (varied.varies, varied.groups(images)) == (True, [([0, 2], (4, 5)), ([1], (6, 7))])
+    assert varied.collate(images, [0, 2], np.stack)[:, 0, 0, 0].tolist() == [0, 2]
+    assert varied.shape((4, 5)) == (3, 4, 5)
+    assert (varied.probe().shape, varied.probe().dtype) == ((1, 3, 128, 128), np.uint8)
+    for spec, size, sentence in (
+        (one, (28, 20), "though images don't vary; it is foreign"),
+        (varied, None, "though images vary; it is foreign"),
+        (varied, (0, 9), r"has 0x9 pixels; a side has 1 ... 8192"),
+    ):
+        with pytest.raises(PacketError, match=sentence):
+            spec.shape(size)
+
+
+def test_a_spec_stands_in_files_as_it_always_did():
+    assert (ImageSpec(1, (28, 20)).to_list(), ImageSpec(3).to_list()) == ([1, 28, 20], [3, 0, 0])
+    assert [ImageSpec.from_list(sides) for sides in ([1, 28, 20], [3, 0, 0])] == [ImageSpec(1, (28, 20)), ImageSpec(3)]

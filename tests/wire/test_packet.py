@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from sc2bench.config import compose
 from sc2bench.methods import SplitModel, build_model
 from sc2bench.teachers import fashion_resnet
+from sc2bench.wire.inputs import ImageSpec
 from sc2bench.wire.packet import (
     MAX_PACKET_BYTES,
     MAX_SHARED_BYTES,
@@ -203,14 +204,14 @@ def test_side_info_must_be_announced():
 
 def student() -> SplitModel:
     torch.manual_seed(0)
-    model = build_model(compose(["method=entropic_student", "rate=1"]), fashion_resnet(), (1, 28, 28))
+    model = build_model(compose(["method=entropic_student", "rate=1"]), fashion_resnet(), ImageSpec(1, (28, 28)))
     model.update_tables()
     return model
 
 
 def codec(name: str, rate: float, *overrides: str) -> SplitModel:
     config = compose(["method=input_codec", f"method.codec={name}", f"rate={rate}", *overrides])
-    return build_model(config, fashion_resnet(), (1, 28, 28))
+    return build_model(config, fashion_resnet(), ImageSpec(1, (28, 28)))
 
 
 MODELS = {
@@ -284,17 +285,17 @@ def payload_decoder(model: SplitModel):
             from sc2bench.entropy import CodingError
 
             try:
-                decoded = server.prior.coder.decode([packet.payload], server.shapes(model.image_shape)[0])
+                decoded = server.prior.coder.decode([packet.payload], server.shapes(model.spec.probe_shape)[0])
             except CodingError as error:
                 raise PacketError(str(error)) from error
-            assert decoded.shape == (1, *server.shapes(model.image_shape)[0])
+            assert decoded.shape == (1, *server.shapes(model.spec.probe_shape)[0])
             assert decoded.dtype == np.int32
 
         return symbols
 
     def pixels(packet: Packet) -> None:
-        decoded = server.codec.decode_image(packet.payload, model.image_shape)
-        assert decoded.shape == model.image_shape
+        decoded = server.codec.decode_image(packet.payload, model.spec.probe_shape)
+        assert decoded.shape == model.spec.probe_shape
         assert decoded.dtype == np.uint8
 
     return pixels

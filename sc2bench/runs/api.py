@@ -1,0 +1,147 @@
+"""What a program of one's own calls, for one model each: `sc2bench.build` and the others of `sc2bench`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from sc2bench.config import compose
+from sc2bench.core import processes
+from sc2bench.core.errors import InputError
+from sc2bench.core.progress import Work
+from sc2bench.core.registry import TASKS, load_plugins
+from sc2bench.data import load_dataset
+from sc2bench.evaluation import Measurement, evaluate_all
+from sc2bench.methods import SplitModel
+from sc2bench.runs.conditions import accelerator_for
+from sc2bench.runs.experiment import Experiment
+from sc2bench.runs.plan import ensure_places
+from sc2bench.runs.ready import ready_model
+from sc2bench.runs.trained import build_untrained, load_trained
+
+
+def build(overrides: Sequence[str] = (), config_dirs: Sequence[str] = (), plugins: Sequence[str] = ()) -> SplitModel:
+    """Builds the split model that overrides name, with the teacher's weights and without training.
+
+    >>> import sc2bench
+    >>> model = sc2bench.build(["task=fashion_mnist", "method=input_codec", "method.codec=webp", "rate=20"])
+    >>> model.variant
+    {'codec': 'webp'}
+
+    Args:
+        overrides: `key=value`, as on the command line.
+        config_dirs: further folders laid out like `configs/`.
+        plugins: Python files that register methods, codecs or other things of your own.
+
+    Raises:
+        ConfigError: as `compose` does; or a plugin can't be imported.
+        DataError: the data set, which says how large images are, is missing.
+    """
+    load_plugins(plugins)
+    return build_untrained(Experiment(compose(overrides, config_dirs)))
+
+
+def load(checkpoint: str | Path, plugins: Sequence[str] = ()) -> SplitModel:
+    """Loads a trained split model, ready to encode and decode.
+
+    The folder is all that it needs: no data set, no weights of the teacher, and no network. Folders of versions before
+    1.0 don't say how large images are; then the data set is asked.
+
+    Args:
+        checkpoint: the folder that a run left below `checkpoints/`, or that `import-checkpoint` or `save` wrote.
+        plugins: Python files that register what the model is made of, if that is your own.
+
+    Raises:
+        CheckpointError: missing, unreadable or of another version.
+        ConfigError: a plugin can't be imported.
+        DataError: an old folder, and the data set is missing.
+    """
+    load_plugins(plugins)
+    return load_trained(checkpoint)
+
+
+def train(
+    overrides: Sequence[str] = (), config_dirs: Sequence[str] = (), plugins: Sequence[str] = (), *, quiet: bool = False
+) -> SplitModel:
+    """Trains the split model that overrides name, and what it builds on; loads it where it is trained already.
+
+    Weights and checkpoints lie below `checkpoints=`, as those of the command line do: a call that was stopped goes on
+    where it was when it is made again.
+
+    Args:
+        overrides: `key=value`, as on the command line.
+        config_dirs: further folders laid out like `configs/`.
+        plugins: Python files that register what is your own.
+        quiet: shows no progress.
+
+    Returns:
+        The model, ready to encode and decode.
+
+    Raises:
+        ConfigError: as `compose` does; or a stage names something that does not exist.
+        DataError: the data set is missing.
+        TrainingError: a loss is not finite.
+    """
+    load_plugins(plugins)
+    experiment = Experiment(compose(overrides, config_dirs))
+    processes.start()
+    processes.from_main(lambda: ensure_places(experiment))
+    with Work(processes.together(experiment.work), "start", quiet or not processes.is_main()) as work:
+        accelerator = accelerator_for(experiment.config.mixed_precision)
+        return ready_model(experiment, experiment.teacher, accelerator, work)
+
+
+def evaluate(
+    model: SplitModel,
+    task: str,
+    split: str = "test",
+    samples: int | None = None,
+    overrides: Sequence[str] = (),
+    config_dirs: Sequence[str] = (),
+    plugins: Sequence[str] = (),
+) -> Measurement:
+    """Measures rate and quality of a model: each sample is coded to bytes, and predicted from those bytes alone.
+
+    >>> import sc2bench
+    >>> model = sc2bench.build(["task=fashion_mnist", "method=input_codec", "method.codec=webp", "rate=20"])
+    >>> measurement = sc2bench.evaluate(model, "fashion_mnist", samples=100)
+    >>> len(measurement.bytes), sorted(measurement.quality)
+    (100, ['top1', 'top5'])
+
+    Args:
+        model: of `build`, `load` or `train`, or your own; it stays on its device.
+        task: name of a file in `configs/task/`, which says what is predicted and from which data.
+        split: "train", "validation" or "test".
+        samples: measures on a fixed part of so many, with its share of each class; `None`: on all.
+        overrides: further settings of `task.*` and `evaluation.*`, such as `task.root=FOLDER`.
+        config_dirs: further folders laid out like `configs/`.
+        plugins: Python files that register what is your own.
+
+    Returns:
+        Qualities in percent, the bytes of each sample, times; see `Measurement`.
+
+    Raises:
+        ConfigError: an unknown task or setting.
+        DataError: the data set is missing or has fewer samples.
+        InputError: the model takes other inputs than the data set has.
+    """
+    load_plugins(plugins)
+    config = compose([f"task={task}", "method=teacher", f"evaluation.split={split}", *overrides], config_dirs)
+    dataset = load_dataset(config.task, split, samples)
+    if model.spec != dataset.spec:
+        raise InputError(f"the model takes {model.spec}, but {config.task.dataset} has {dataset.spec}; choose its task")
+    options = config.evaluation
+    device = next((tensor.device for tensor in model.state_dict().values()), torch.device("cpu"))
+    (measurement,) = evaluate_all(
+        [model],
+        dataset,
+        TASKS[config.task.name](dataset, options),
+        batch_size=options.batch_size,
+        batch_pixels=options.batch_pixels,
+        device=device,
+        workers=config.workers,
+        server_precision=options.server_precision,
+        estimate=options.estimate,
+        bootstrap=options.bootstrap,
+    )
+    return measurement
