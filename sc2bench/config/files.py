@@ -12,7 +12,7 @@ from sc2bench.config.reading import read_yaml
 from sc2bench.config.stages import STAGES
 from sc2bench.core.errors import ConfigError, nearest
 from sc2bench.core.files import at_home
-from sc2bench.core.registry import METHODS
+from sc2bench.core.registry import METHODS, plugin_folders
 
 # Groups whose choice is a file, as in `method=entropic_student`.
 FILE_GROUPS = ("task", "method", "recipe")
@@ -34,7 +34,11 @@ def config_dir() -> Path:
 
 
 def config_places(config_dirs: Sequence[str] = ()) -> tuple[Path, ...]:
-    """The package's folder and further ones, whose files go before; raises `ConfigError` for one that can't be read."""
+    """The package's folder, those of plugins that are packages, and further ones; files of later ones go before.
+
+    Raises:
+        ConfigError: a folder can't be read.
+    """
     further = []
     for folder in config_dirs:
         try:
@@ -44,7 +48,7 @@ def config_places(config_dirs: Sequence[str] = ()) -> tuple[Path, ...]:
             # Links in a circle are a RuntimeError.
             reason = getattr(error, "strerror", None) or error
             raise ConfigError(f"--config-dir: {folder} can't be read: {reason}; name a folder like configs/") from error
-    return (config_dir(), *further)
+    return (config_dir(), *plugin_folders("configs"), *further)
 
 
 def config_files(group: str, config_dirs: Sequence[str] = ()) -> dict[str, Path]:

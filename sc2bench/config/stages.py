@@ -184,19 +184,24 @@ def typed_stage(raw: Any, key: str) -> StageConfig:
         raise ConfigError(f"{key}.{FORMER}: '{former}' has no fields; leave it out")
     return StageConfig(
         **vars(settings),
-        losses={name: _loss(value, (key, "losses", name)) for name, value in losses.items() if value is not None},
+        losses={name: _loss(value, (key, "losses", name)) for name, value in losses.items() if not _is_dropped(value)},
         **{group: _options(raw.get(group, USUAL[group]), (key, group), CHOICES[group]) for group in CHOICES},
         former=dict(former),
     )
 
 
+def _is_dropped(loss: Any) -> bool:
+    """Whether a loss is null, as its whole or by its weight, such as one that refers to a rate which is null."""
+    return loss is None or (isinstance(loss, dict) and loss.get("weight", loss) is None)
+
+
 def _loss(value: Any, path: tuple[str, ...]) -> Any:
     options = spelled_out(value, path)
-    key = ".".join(path)
     if isinstance(options, dict):
-        options = {"name": path[2], **_flat(options, "weight")}
-        if options.get("weight") is None and config_class_at(path, options) is not None:
-            raise ConfigError(f"{key}.weight: no value is given; the stage has no such loss unless it has a weight")
+        options = _flat(options, "weight")
+        if "weight" not in options and config_class_at(path, options) is not None:
+            key = ".".join(path)
+            raise ConfigError(f"{key}.weight: no value is given, and without one there is no such loss; set {key}=1")
     return _options(options, path, LOSSES)
 
 
@@ -210,17 +215,23 @@ def _options(value: Any, path: tuple[str, ...], registry: Any) -> Any:
     name = options["name"]
     if not isinstance(name, str):
         raise ConfigError(f"{key}.name: {name} is no name of a {registry.kind}")
-    return typed(config_class_of(registry, name, key), options, key)
+    schema = config_class_of(registry, name, key)
+    for each in options:
+        if each not in {known.name for known in fields(schema)}:
+            raise ConfigError(f"{key}.{each}: {_unknown(registry.kind, name, each, schema)}")
+    return typed(schema, options, key)
+
+
+def _unknown(kind: str, name: str, option: str, schema: Any) -> str:
+    return f"unknown option of {kind} '{name}'; {nearest(option, [each.name for each in fields(schema)])}"
 
 
 def _flat(options: dict[str, Any], name: str) -> dict[str, Any]:
     """Options whose name or weight referred to another place, where it has turned out to have options itself."""
     inner = options.get(name)
-    return (
-        {**inner, **{key: value for key, value in options.items() if key != name}}
-        if isinstance(inner, dict)
-        else options
-    )
+    if not isinstance(inner, dict):
+        return options
+    return inner | {key: value for key, value in options.items() if key != name}
 
 
 def unknown_option(config: StageConfig, path: Sequence[str]) -> str | None:
@@ -232,4 +243,4 @@ def unknown_option(config: StageConfig, path: Sequence[str]) -> str | None:
     if options is None or any(each.name == name for each in fields(options)):
         return None
     kind = "loss" if owner[0] == "losses" else owner[0]
-    return f"{kind} '{options.name}' has no such option; {nearest(name, [each.name for each in fields(options)])}"
+    return _unknown(kind, options.name, name, options)

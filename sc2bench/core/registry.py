@@ -168,6 +168,17 @@ def loaded_plugins() -> list[Plugin]:
     return [replace(plugin, names=_names_of(plugin)) for plugin in _plugins.values()]
 
 
+def plugin_folders(name: str) -> list[Path]:
+    """The folders of this name within the packages that are loaded as plugins, such as that of their YAML files."""
+    found = []
+    for plugin in loaded_plugins():
+        for module in sorted(plugin.modules):
+            for place in getattr(sys.modules.get(module), "__path__", ()):
+                if (Path(place) / name).is_dir():
+                    found.append(Path(place) / name)
+    return found
+
+
 def plugins_of(names: Iterable[str]) -> list[Plugin]:
     """Those of the loaded plugins that have registered any of these names; raises as `loaded_plugins` does."""
     wanted = set(names)

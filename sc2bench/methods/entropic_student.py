@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Annotated
 
 from annotated_doc import Doc
+from torch import nn
 
 from sc2bench.bottlenecks import Bottleneck
 from sc2bench.config import MethodConfig, RunConfig
@@ -51,12 +52,16 @@ class EntropicStudent(LatentModel):
         """
         options: EntropicStudentConfig = config.method
 
+        def no_transforms(channels: int, outputs: int) -> tuple[nn.Module, nn.Module]:
+            raise ConfigError(
+                f"method.bottleneck: '{options.bottleneck}' has no hyper-transforms; choose method.prior=factorized"
+            )
+
         def make_prior(bottleneck: Bottleneck) -> LatentCodec:
-            if options.prior != "factorized" and bottleneck.hyper is None:
-                raise ConfigError(
-                    f"method.bottleneck: '{options.bottleneck}' has no hyper-transforms; choose method.prior=factorized"
-                )
-            return PRIORS[options.prior](bottleneck.latent_channels, options.hyper_channels, bottleneck.hyper)
+            # Whether a prior has side latents is known when it asks for their transforms.
+            transforms = bottleneck.hyper or no_transforms
+            prior: LatentCodec = PRIORS[options.prior](bottleneck.latent_channels, options.hyper_channels, transforms)
+            return prior
 
         device, server = bottleneck_halves(
             teacher,

@@ -1,7 +1,7 @@
 """One stage of training, built and checked before anything runs."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +17,7 @@ from sc2bench.core.errors import ConfigError, nearest
 from sc2bench.core.progress import EVALUATION_WORK
 from sc2bench.core.registry import LOSSES, OPTIMIZERS, SCHEDULES
 from sc2bench.data import Batch, EpochSampler, ImageSet
+from sc2bench.entropy import LatentCodec
 from sc2bench.methods import Outputs, SplitModel
 from sc2bench.teachers import Teacher
 from sc2bench.training.loss import Loss, LossContext, Need, WeightedSum
@@ -202,6 +203,20 @@ def _check_schedule(stage: Stage) -> None:
             )
 
 
+def _of_densities(modules: Iterable[nn.Module]) -> set[int]:
+    """The identities of priors' own parameters: of CompressAI's densities in one, else all that it has.
+
+    The transforms of a hyperprior are networks like others.
+    """
+    priors = [module for module in modules if isinstance(module, LatentCodec | EntropyModel)]
+    return {
+        id(parameter)
+        for prior in priors
+        if isinstance(prior, EntropyModel) or not any(isinstance(part, EntropyModel) for part in prior.modules())
+        for parameter in prior.parameters()
+    }
+
+
 def _parameter_groups(name: str, config: StageConfig, model: SplitModel, losses: nn.Module) -> _Groups:
     """Groups by learning rate: transforms, the priors' own parameters, and those of losses."""
     modules = dict(model.named_modules())
@@ -212,8 +227,7 @@ def _parameter_groups(name: str, config: StageConfig, model: SplitModel, losses:
         if path not in modules:
             raise ConfigError(f"{name}.trainable: the model has no module '{path}'; {nearest(path, modules)}")
         learning |= {id(parameter): parameter for parameter in modules[path].parameters()}
-    # The transforms of a hyperprior are networks like others; a prior's own parameters are those of its densities.
-    of_priors = {id(p) for module in modules.values() if isinstance(module, EntropyModel) for p in module.parameters()}
+    of_priors = _of_densities(modules.values())
     groups = [
         {"params": [p for i, p in learning.items() if i not in of_priors], "lr": config.learning_rate},
         {

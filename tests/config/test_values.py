@@ -178,8 +178,8 @@ def test_other_wrong_values(override, message):
             ["stage1.kd_alpha=0.9"],
             "stage1.kd_alpha: options belong to what they .*; write stage1.losses.kd.alpha",
         ),
-        (["stage1.schedule.milestones=[1]"], "unknown key 'stage1.schedule.milestones'"),
-        (["stage1.optimizer.momentum=0.5"], "unknown key 'stage1.optimizer.momentum'"),
+        (["stage1.schedule.milestones=[1]"], "unknown option of schedule 'one_cycle'; known: name, warmup"),
+        (["stage1.optimizer.momentum=0.5"], "unknown option of optimizer 'adam'; known: name, weight_decay"),
         (
             ["task.resize=64", "task.crop=32"],
             r"'task.resize'; it belongs to ilsvrc2012, imagenette, pascal",
