@@ -24,6 +24,7 @@ _MODULES = {
         "TASKS",
         "TEACHERS",
         "TEACHER_LIBRARIES",
+        "configured",
         "load_plugins",
     ),
     "core.errors": ("ConfigError", "DataError", "InputError", "Sc2benchError"),

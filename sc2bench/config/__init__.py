@@ -2,7 +2,8 @@
 
 from sc2bench.config.compose import compose, compose_whole, from_resolved, written
 from sc2bench.config.files import config_dir, config_files
-from sc2bench.config.options import FeatureLossConfig, LossConfig, OptimizerConfig, ScheduleConfig, option
+from sc2bench.config.groups import completed
+from sc2bench.config.options import FeatureLossConfig, LossConfig, OptimizerConfig, Options, ScheduleConfig, option
 from sc2bench.config.schemas import (
     CurveConfig,
     EvaluationConfig,
@@ -22,12 +23,14 @@ __all__ = [
     "LossConfig",
     "MethodConfig",
     "OptimizerConfig",
+    "Options",
     "RunConfig",
     "ScheduleConfig",
     "StageConfig",
     "SuiteConfig",
     "TaskConfig",
     "TeacherConfig",
+    "completed",
     "compose",
     "compose_whole",
     "config_dir",

@@ -13,7 +13,7 @@ from sc2bench.core.errors import CheckpointError, ConfigError, OutputError
 from sc2bench.core.files import write_json
 from sc2bench.core.registry import METHODS
 from sc2bench.core.state import load_state, misfits, refuse, unique_state
-from sc2bench.data import load_dataset
+from sc2bench.data import spec_of
 from sc2bench.entropy import EntropyTablesMissing, HyperpriorDecoder, IntegerTables
 from sc2bench.entropy.hyperprior import SCALES
 from sc2bench.importing.names import Names
@@ -26,7 +26,6 @@ from sc2bench.runs.experiment import FINAL_WEIGHTS, HISTORY, TRAINED_IN, Experim
 from sc2bench.runs.identity import IMPORTED
 from sc2bench.runs.trained import save_trained
 from sc2bench.teachers import read_weights
-from sc2bench.wire.inputs import ImageSpec
 
 # End-to-end training has the models of Entropic Student.
 _PUBLISHED = (EntropicStudent, ChannelReduction, EntropyBottleneck)
@@ -39,7 +38,7 @@ _TOLERANCE = 1e-4
 def import_checkpoint(file: Path, config: RunConfig, *, force: bool = False) -> Path:
     """Takes a published checkpoint over as the final weights of an experiment.
 
-    Neither the data set nor the teacher's weights are needed, unless the data set alone knows how large images are.
+    Neither the data set nor the teacher's weights are needed, unless the data set alone knows what its inputs are.
 
     Args:
         file: .pt, .pth, .bin or .safetensors.
@@ -143,11 +142,7 @@ def _ready_tables(model: LatentModel, source: object) -> None:
 
 
 def _blueprint(config: RunConfig) -> Blueprint:
-    """Of images as large as the crop, where there is one, for it is cut from RGB images; else the data set knows."""
-    crop = config.task.crop
-    if crop and config.task.name == "image_classification":
-        return Blueprint(ImageSpec(3, (crop, crop)))
-    return Blueprint(load_dataset(config.task, config.evaluation.split).spec)
+    return Blueprint(spec_of(config.task, config.evaluation.split))
 
 
 def _close(first: Tensor, second: Tensor) -> bool:

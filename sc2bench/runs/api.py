@@ -135,13 +135,12 @@ def evaluate(
     (measurement,) = evaluate_all(
         [model],
         dataset,
-        TASKS[config.task.name](dataset, options),
+        TASKS[config.task.name](dataset, config.task),
         batch_size=options.batch_size,
         batch_pixels=options.batch_pixels,
         device=device,
         workers=config.workers,
         server_precision=options.server_precision,
         estimate=options.estimate,
-        bootstrap=options.bootstrap,
     )
     return measurement

@@ -60,14 +60,13 @@ def _evaluate(
     return evaluate_all(
         models,
         dataset,
-        TASKS[config.task.name](dataset, evaluation),
+        TASKS[config.task.name](dataset, config.task),
         batch_size=evaluation.batch_size,
         batch_pixels=evaluation.batch_pixels,
         device=device,
         workers=config.workers,
         server_precision=evaluation.server_precision,
         estimate=evaluation.estimate,
-        bootstrap=evaluation.bootstrap,
         on_samples=lambda samples: work.advance(EVALUATION_WORK * samples * processes.count()),
     )
 
