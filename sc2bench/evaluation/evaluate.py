@@ -19,12 +19,14 @@ from sc2bench.core.processes import ProcessError
 from sc2bench.data import ImageSet, PixelLimit, watching
 from sc2bench.entropy import LatentDecoder
 from sc2bench.evaluation.clock import now
+from sc2bench.measures import PARTS
 from sc2bench.methods import SplitModel
 from sc2bench.tasks.base import Metric, Task
 from sc2bench.teachers import Images
 from sc2bench.wire.packet import Packet, SessionHeader
 
-PARTS = ("payload", "side_info", "framing")
+# As packets name them, in the order of `measures.PARTS`.
+_PARTS = tuple(name.removesuffix("_bytes_mean") for name in PARTS)
 
 
 @dataclass
@@ -59,7 +61,6 @@ class Measurement:
 
     def record_fields(self) -> dict[str, Any]:
         """The fields of a record that follow from this."""
-        payload, side_info, framing = self.sizes.mean(axis=0).tolist()
         bits = self.estimated_bits
         return {
             "samples": len(self.sizes),
@@ -68,10 +69,8 @@ class Measurement:
             "bytes_mean": float(self.bytes.mean()),
             "bytes_p50": float(np.percentile(self.bytes, 50)),
             "bytes_p95": float(np.percentile(self.bytes, 95)),
-            "payload_bytes_mean": payload,
-            "side_info_bytes_mean": side_info,
+            **dict(zip(PARTS, self.sizes.mean(axis=0).tolist(), strict=True)),
             "uncoded_bytes_mean": self.uncoded_bytes,
-            "framing_bytes_mean": framing,
             "session_bytes": self.session_bytes,
             "estimated_bits_mean": None if bits is None else float(bits.mean()),
             "encode_ms": self.encode_ms,
@@ -106,7 +105,7 @@ class _Tally:
         self.encode_seconds += encoded - started
         self.metric.update(predictions, targets)
         sizes = [packet.sizes(self.session) for packet in packets]
-        self.sizes.append(np.array([[size[part] for part in PARTS] for size in sizes], dtype=np.int64))
+        self.sizes.append(np.array([[size[part] for part in _PARTS] for size in sizes], dtype=np.int64))
         decoders = [part for part in self.model.server.modules() if isinstance(part, LatentDecoder)]
         self.uncoded_bytes += len(packets) * sum(decoder.check_bytes for decoder in decoders)
         self.uncoded_bytes += sum(packet.image_size_bytes(self.session) for packet in packets)

@@ -14,8 +14,8 @@ from matplotlib.markers import MarkerStyle
 from matplotlib.path import Path as Outline
 
 from sc2bench.core.text import one_line
+from sc2bench.measures import COSTS, METRICS, measure, metric_measure
 from sc2bench.report.points import points_of
-from sc2bench.report.quantities import COSTS, METRICS, metric_quantity, quantity
 from sc2bench.report.style import Look, Wish, first_records, identity, looks
 from sc2bench.report.tables import curves
 
@@ -134,8 +134,8 @@ def _fields(points: list[dict[str, Any]], metric: str) -> dict[str, dict[str, st
     first = [name for name in (metric, *METRICS, "bytes_mean", *COSTS) if name in found]
     result = {}
     for name in dict.fromkeys([*first, *found]):
-        known = metric_quantity(name) if name == metric else quantity(name)
-        result[name] = {"label": known.axis, "short": known.head, "better": known.better}
+        known = metric_measure(name) if name == metric else measure(name)
+        result[name] = {"label": known.axis, "short": known.column, "better": known.better}
     return result
 
 

@@ -16,8 +16,8 @@ from sc2bench.core.progress import EVALUATION_WORK, Work
 from sc2bench.core.registry import TASKS
 from sc2bench.data import ImageSet, checked_fingerprint
 from sc2bench.evaluation import LATENCY_IMAGES, Measurement, evaluate_all, measure_cost, measure_latency
+from sc2bench.measures import SCHEMA_VERSION
 from sc2bench.methods import SplitModel
-from sc2bench.record_fields import SCHEMA_VERSION
 from sc2bench.records import EXPORT_FIELDS, write_record
 from sc2bench.runs.conditions import accelerator_for, here
 from sc2bench.runs.experiment import TRAINED_IN, Experiment
