@@ -9,6 +9,7 @@ __version__ = "1.0.0.dev0"
 _MODULES = {
     "runs.api": ("build", "evaluate", "load", "train"),
     "records": ("load_records",),
+    "evaluation": ("Measurement",),
     "config": ("compose", "EvaluationConfig", "MethodConfig", "TaskConfig", "TeacherConfig"),
     "config.options": ("FeatureLossConfig", "LossConfig", "OptimizerConfig", "ScheduleConfig", "option"),
     "core.registry": (
@@ -27,7 +28,7 @@ _MODULES = {
         "configured",
         "load_plugins",
     ),
-    "core.errors": ("ConfigError", "DataError", "InputError", "Sc2benchError"),
+    "core.errors": ("CheckpointError", "ConfigError", "DataError", "InputError", "Sc2benchError"),
     "wire.packet": ("Packet", "PacketError", "SessionHeader"),
     "wire.inputs": ("ImageSpec", "InputSpec"),
     "wire.coding": ("CodingError", "EntropyTablesMissing", "IntegerTables", "SymbolCoder"),
@@ -52,3 +53,7 @@ def __getattr__(name: str) -> Any:
     if name not in _PUBLIC:
         raise AttributeError(f"module 'sc2bench' has no attribute '{name}'")
     return getattr(import_module(_PUBLIC[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
