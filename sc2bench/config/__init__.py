@@ -7,8 +7,8 @@ from sc2bench.config.options import FeatureLossConfig, LossConfig, OptimizerConf
 from sc2bench.config.schemas import (
     CurveConfig,
     EvaluationConfig,
+    ExperimentConfig,
     MethodConfig,
-    RunConfig,
     SuiteConfig,
     TaskConfig,
     TeacherConfig,
@@ -19,12 +19,12 @@ from sc2bench.config.suites import load_suite
 __all__ = [
     "CurveConfig",
     "EvaluationConfig",
+    "ExperimentConfig",
     "FeatureLossConfig",
     "LossConfig",
     "MethodConfig",
     "OptimizerConfig",
     "Options",
-    "RunConfig",
     "ScheduleConfig",
     "StageConfig",
     "SuiteConfig",

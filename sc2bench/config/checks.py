@@ -6,7 +6,7 @@ from typing import Any
 from sc2bench.config.groups import CHOOSERS
 from sc2bench.config.meanings import meanings
 from sc2bench.config.options import check_options
-from sc2bench.config.schemas import MethodConfig, RunConfig, TeacherConfig
+from sc2bench.config.schemas import ExperimentConfig, MethodConfig, TeacherConfig
 from sc2bench.config.stages import StageConfig
 from sc2bench.core.errors import ConfigError, nearest
 from sc2bench.core.registry import AUGMENTATIONS, DATASETS, METHODS, TASKS, TEACHER_LIBRARIES, TEACHERS
@@ -15,7 +15,7 @@ PRECISIONS = ("auto", "no", "bf16", "fp16")
 MAX_SEED = 2048
 
 
-def check(config: RunConfig) -> None:
+def check(config: ExperimentConfig) -> None:
     """Raises `ConfigError` that names the full key of the first wrong value."""
     places = {"output": config.output, "checkpoints": config.checkpoints, "task.root": config.task.root}
     for key, place in places.items():

@@ -34,7 +34,7 @@ from sc2bench.config.reading import Plain, read_yaml
 from sc2bench.config.references import Verbatim, literal, resolve
 from sc2bench.config.schemas import (
     EvaluationConfig,
-    RunConfig,
+    ExperimentConfig,
     Settings,
 )
 from sc2bench.config.stages import StageConfig, config_class_at, owner_of, typed_stage
@@ -51,7 +51,7 @@ _RATE = re.compile(r"(?<!\\)\$\{rate\}")
 _TASK, _METHOD = "fashion_mnist", "entropic_student"
 
 
-def compose(overrides: Sequence[str] = (), config_dirs: Sequence[str] = ()) -> RunConfig:
+def compose(overrides: Sequence[str] = (), config_dirs: Sequence[str] = ()) -> ExperimentConfig:
     """Composes one experiment from the YAML files and overrides, and checks it.
 
     Where an override changes the epochs of a stage, milestones that were set before it move along; see `rescale`.
@@ -69,7 +69,7 @@ def compose(overrides: Sequence[str] = (), config_dirs: Sequence[str] = ()) -> R
     return _composed([Override.of(text) for text in overrides], config_places(config_dirs), {})
 
 
-def compose_whole(path: str | Path, overrides: Sequence[str] = (), config_dirs: Sequence[str] = ()) -> RunConfig:
+def compose_whole(path: str | Path, overrides: Sequence[str] = (), config_dirs: Sequence[str] = ()) -> ExperimentConfig:
     """Composes the experiment that one file holds, such as `written` makes it, with overrides laid over it.
 
     Args:
@@ -100,7 +100,7 @@ def compose_whole(path: str | Path, overrides: Sequence[str] = (), config_dirs: 
     return config
 
 
-def written(config: RunConfig) -> str:
+def written(config: ExperimentConfig) -> str:
     """A whole configuration as YAML, which `compose_whole` reads as the same one."""
     # A dollar sign would be the start of a reference.
     text: str = yaml.safe_dump(_escaped(config.resolved()), sort_keys=False, allow_unicode=True, width=120)
@@ -120,7 +120,7 @@ def _composed(
     places: tuple[Path, ...],
     given: dict[str, Any],
     whole: dict[str, Any] | None = None,
-) -> RunConfig:
+) -> ExperimentConfig:
     """Composes overrides over the files that they choose, or over a whole configuration."""
     chosen = {each.key: unquoted(each.text) for each in overrides if each.key in FILE_GROUPS}
     tree = {"rate": None} | (composed_files(chosen, places) if whole is None else whole) | given
@@ -145,7 +145,7 @@ def _composed(
 
 
 def _check_untrained(
-    config: RunConfig, chosen: Mapping[str, str], settings: Sequence[Override], places: tuple[Path, ...]
+    config: ExperimentConfig, chosen: Mapping[str, str], settings: Sequence[Override], places: tuple[Path, ...]
 ) -> None:
     """Refuses a method that learns and has no stages of training: `run` would measure random weights."""
     task, method, recipe = chosen.get("task", _TASK), chosen.get("method", _METHOD), chosen.get("recipe")
@@ -246,12 +246,12 @@ def _expanded(config: Any) -> Any:
         if isinstance(value, str):
             setattr(config, name, at_home(value))
         for inner in value.values() if isinstance(value, dict) else [value]:
-            if is_dataclass(inner) and not isinstance(inner, RunConfig):
+            if is_dataclass(inner) and not isinstance(inner, ExperimentConfig):
                 _expanded(inner)
     return config
 
 
-def from_resolved(raw: dict[str, Any]) -> RunConfig:
+def from_resolved(raw: dict[str, Any]) -> ExperimentConfig:
     """Checks a configuration that is whole already, such as one stored with a record; raises `ConfigError`."""
     if not isinstance(raw, dict):
         raise ConfigError(f"'{raw}' is no configuration; it has no fields")
@@ -260,7 +260,7 @@ def from_resolved(raw: dict[str, Any]) -> RunConfig:
     return config
 
 
-def _typed_run(raw: dict[str, Any]) -> RunConfig:
+def _typed_run(raw: dict[str, Any]) -> ExperimentConfig:
     members = raw.get("members") or []
     if not isinstance(members, list):
         raise ConfigError(f"members: '{members}' is no list of experiments")
@@ -280,7 +280,7 @@ def _typed_run(raw: dict[str, Any]) -> RunConfig:
             if name in CHOOSERS:
                 require_owned(name, raw[name], schema)
             groups[name] = _typed_group(schema, raw[name], name)
-    return RunConfig(**vars(settings), **groups, **parts)  # type: ignore[arg-type]
+    return ExperimentConfig(**vars(settings), **groups, **parts)  # type: ignore[arg-type]
 
 
 def _schemas(raw: dict[str, Any], *, settled: bool = True) -> dict[str, type]:

@@ -128,7 +128,7 @@ class Settings:
 
 
 @dataclass
-class RunConfig(Settings):
+class ExperimentConfig(Settings):
     """One experiment: train (if the method learns) and measure one point of a rate-quality curve."""
 
     task: TaskConfig = field(default_factory=TaskConfig)
@@ -140,19 +140,19 @@ class RunConfig(Settings):
     stage3: StageConfig | None = None
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     source: Annotated[
-        "RunConfig | None",
+        "ExperimentConfig | None",
         Doc(
             "The experiment whose trained device half is taken over, such as that of another task: a list of "
             "overrides, such as [task=ilsvrc2012, method=entropic_student, rate=0.16]."
         ),
     ] = None
     members: Annotated[
-        list["RunConfig"],
+        list["ExperimentConfig"],
         Doc("Experiments whose trained server halves stand behind one device half: a list of lists of overrides."),
     ] = field(default_factory=list)
 
     @property
-    def parts(self) -> list["RunConfig"]:
+    def parts(self) -> list["ExperimentConfig"]:
         """The experiments that must be trained before this one."""
         return [*([] if self.source is None else [self.source]), *self.members]
 
@@ -181,7 +181,7 @@ _PLACES = ("output", "checkpoints", "workers")
 _LIMITED = ("stage1", "stage2", "stage3", "evaluation")
 
 
-def _digest(config: RunConfig, leave_out: Iterable[str]) -> str:
+def _digest(config: ExperimentConfig, leave_out: Iterable[str]) -> str:
     """Hashes all fields that differ from their defaults, so that a field added later changes no old hash.
 
     In turn a default must never be changed: new behaviour is a new field, or a value in a YAML file.
@@ -206,7 +206,7 @@ def _digest(config: RunConfig, leave_out: Iterable[str]) -> str:
     return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
 
 
-def _taken_out(config: RunConfig, kept: dict[str, Any]) -> dict[str, Any]:
+def _taken_out(config: ExperimentConfig, kept: dict[str, Any]) -> dict[str, Any]:
     """Takes options out of the groups that they stand in which say nothing of training; gives those of measuring."""
     measured: dict[str, Any] = {}
     for group in ("task", "teacher", "method"):

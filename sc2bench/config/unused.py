@@ -4,17 +4,17 @@ from dataclasses import fields
 from typing import Any
 
 from sc2bench.config.groups import CHOOSERS
-from sc2bench.config.schemas import RunConfig
+from sc2bench.config.schemas import ExperimentConfig
 from sc2bench.config.stages import config_class_at, owner_of, unknown_option
 from sc2bench.core.registry import METHODS, TASKS
 
 
-def has_rate(config: RunConfig) -> bool:
+def has_rate(config: ExperimentConfig) -> bool:
     """Whether the method has a rate knob, and it turns something."""
     return METHODS[config.method.name].rate_knob is not None and config.method.has_rate()
 
 
-def ignored(config: RunConfig, key: str) -> str | None:
+def ignored(config: ExperimentConfig, key: str) -> str | None:
     """Why a setting has no effect, as the tail of a sentence that begins with its key; `None` if it has one.
 
     A setting to its default is never in the way.
@@ -32,7 +32,7 @@ def ignored(config: RunConfig, key: str) -> str | None:
     return None
 
 
-def _ignored_by_stage(config: RunConfig, stage: str, name: str) -> str | None:
+def _ignored_by_stage(config: ExperimentConfig, stage: str, name: str) -> str | None:
     owner, _, option = name.rpartition(".")
     if option == "label_smoothing" and not getattr(TASKS[config.task.name], "smooths_labels", True):
         options = config.stages[stage].chosen().get(owner)
@@ -41,7 +41,7 @@ def _ignored_by_stage(config: RunConfig, stage: str, name: str) -> str | None:
     return unknown_option(config.stages[stage], name.split("."))
 
 
-def _named(config: RunConfig) -> str:
+def _named(config: ExperimentConfig) -> str:
     """The method, with its codec if it is the one that has no rate."""
     name = config.method.name
     return name if METHODS[name].rate_knob is None else f"{name}' with codec '{getattr(config.method, 'codec', '')}"

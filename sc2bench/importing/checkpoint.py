@@ -7,7 +7,7 @@ import torch
 from compressai import entropy_models
 from torch import Tensor
 
-from sc2bench.config import RunConfig
+from sc2bench.config import ExperimentConfig
 from sc2bench.core import digests
 from sc2bench.core.errors import CheckpointError, ConfigError, OutputError
 from sc2bench.core.files import write_json
@@ -35,7 +35,7 @@ _TABLE = re.compile(r"\.(_offset|_quantized_cdf|_cdf_length|scale_table)$")
 _TOLERANCE = 1e-4
 
 
-def import_checkpoint(file: Path, config: RunConfig, *, force: bool = False) -> Path:
+def import_checkpoint(file: Path, config: ExperimentConfig, *, force: bool = False) -> Path:
     """Takes a published checkpoint over as the final weights of an experiment.
 
     Neither the data set nor the teacher's weights are needed, unless the data set alone knows what its inputs are.
@@ -73,7 +73,7 @@ def import_checkpoint(file: Path, config: RunConfig, *, force: bool = False) -> 
     return folder
 
 
-def _check_method(config: RunConfig) -> None:
+def _check_method(config: ExperimentConfig) -> None:
     name = config.method.name
     if not issubclass(METHODS[name], _PUBLISHED):
         known = [other for other in METHODS.names() if issubclass(METHODS[other], _PUBLISHED)]
@@ -141,7 +141,7 @@ def _ready_tables(model: LatentModel, source: object) -> None:
         model.update_tables()
 
 
-def _blueprint(config: RunConfig) -> Blueprint:
+def _blueprint(config: ExperimentConfig) -> Blueprint:
     return Blueprint(spec_of(config.task, config.evaluation.split))
 
 

@@ -9,7 +9,7 @@ import torch
 from accelerate.utils import send_to_device, set_seed
 from torch import Tensor
 
-from sc2bench.config import RunConfig
+from sc2bench.config import ExperimentConfig
 from sc2bench.core import processes
 from sc2bench.core.errors import CheckpointError
 from sc2bench.core.progress import EVALUATION_WORK, Work
@@ -54,7 +54,7 @@ def measure_group(experiments: list[Experiment], confirm: Callable[[Experiment],
 
 
 def _evaluate(
-    models: list[SplitModel], dataset: ImageSet, config: RunConfig, device: torch.device, work: Work
+    models: list[SplitModel], dataset: ImageSet, config: ExperimentConfig, device: torch.device, work: Work
 ) -> list[Measurement]:
     evaluation = config.evaluation
     return evaluate_all(

@@ -12,7 +12,7 @@ from accelerate import Accelerator
 from PIL import Image
 
 from sc2bench.config.checks import check
-from sc2bench.config.schemas import MethodConfig, RunConfig, TeacherConfig
+from sc2bench.config.schemas import ExperimentConfig, MethodConfig, TeacherConfig
 from sc2bench.core.errors import ConfigError, DataError
 from sc2bench.data import EpochSampler, load_dataset
 from sc2bench.data.decoding import ImageError, read_rgb, read_size
@@ -492,7 +492,7 @@ def test_one_image_is_not_enough(tmp_path):
     ],
 )
 def test_impossible_sizes_are_refused(fields, message):
-    config = RunConfig(
+    config = ExperimentConfig(
         task=PhotographsConfig("image_classification", "ilsvrc2012", **fields),
         teacher=TeacherConfig("fashion_resnet"),
         method=MethodConfig("teacher"),
