@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -143,12 +144,20 @@ def open_suite(name: str, overrides: list[str] | None, config_dirs: list[str] | 
     return Suite.load(name, overrides or [], config_dirs or [])
 
 
-def write_suite_report(suite: Any, *, published: bool = False, anchor: str | None = None, **options: Any) -> None:
+def write_suite_report(
+    suite: Any,
+    *,
+    published: bool = False,
+    table: Path | None = None,
+    anchor: str | None = None,
+    **options: Any,
+) -> None:
     """Writes the report of a suite, one for each of its tasks and data sets, and says what is missing in it.
 
     Args:
         suite: whose records are read.
         published: also draw published points.
+        table: a CSV file of them, instead of the package's own.
         anchor: label of the curve that the others are compared with, instead of the suite's own.
         **options: further ones of `write_report`.
 
@@ -167,12 +176,20 @@ def write_suite_report(suite: Any, *, published: bool = False, anchor: str | Non
     if not groups:
         raise DataError(f"there are no records of suite '{suite.config.name}' to report; run the suite first")
     for group in groups:
-        for path in _write_group(suite, group, group.records(records), published, anchor, **options):
+        for path in _write_group(suite, group, group.records(records), published, table, anchor, **options):
             print(path)
 
 
 def _write_group(
-    suite: Any, group: Any, records: Any, published: bool, anchor: str | None, *, html: bool = False, **options: Any
+    suite: Any,
+    group: Any,
+    records: Any,
+    published: bool,
+    table: Path | None,
+    anchor: str | None,
+    *,
+    html: bool = False,
+    **options: Any,
 ) -> Any:
     """Writes the report of a group's records; returns the paths of its files."""
     from sc2bench.report import Wish, published_points, write_joint_report, write_report
@@ -181,7 +198,7 @@ def _write_group(
     folder, title, metrics = group.folder(suite.folder), group.title(config.name), group.metrics(config.metric)
     label = f"{suite.folder.name}-{group.name}" if group.name else None
     wishes = {curve.label: Wish(curve.color, curve.marker) for curve in config.curves}
-    points = published_points(records, metrics[0]) if published else None
+    points = published_points(records, metrics[0], table) if published else None
     if points is not None and (points.empty or len(metrics) > 1):
         where = f"{', '.join(metrics)} for {group.task} on {group.dataset}"
         print(f"there are no published points of {where}; no overlay is drawn", file=sys.stderr)

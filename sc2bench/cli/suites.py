@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from time import time as now
 from typing import Annotated, Any
 
@@ -142,6 +143,12 @@ def report(
     config_dir: ConfigDirs = None,
     plugin: Plugins = None,
     published: Annotated[bool, typer.Option("--published", help="draw published points behind measured ones")] = False,
+    published_points: Annotated[
+        Path | None,
+        typer.Option(
+            help="draw those of a CSV file of your own instead, in the columns of the packaged published_points.csv"
+        ),
+    ] = None,
     anchor: Annotated[str | None, typer.Option(help="label of the curve that the others are compared with")] = None,
     budget: Annotated[
         list[float] | None, typer.Option(min=1, help="bytes a sample that tables look for the best point under")
@@ -163,7 +170,8 @@ def report(
     """Write the tables and the figures of a suite from the records that exist."""
     write_suite_report(
         open_suite(name, overrides, config_dir, plugin),
-        published=published,
+        published=published or published_points is not None,
+        table=published_points,
         anchor=anchor,
         budgets=budget or [],
         device_budgets=device_budget or [],

@@ -1,19 +1,36 @@
 """Published rate-quality points, to be drawn behind measured ones."""
 
+import math
 from collections.abc import Collection
 from importlib.resources import files
+from pathlib import Path
 
 import pandas as pd
 
+from sc2bench.core.errors import DataError
 from sc2bench.report.figures.style import identity
 
 # The package's own table. 1 KB of the sources is 1024 bytes: the exact points of Duan and Zhu (11.1252 KB at 1.81635
 # bits per pixel of 224 x 224) and the size analyzer of the published sc2bench 0.1.1 agree on it.
 POINTS = "published_points.csv"
+COLUMNS = (
+    "task",
+    "dataset",
+    "metric",
+    "method",
+    "codec",
+    "prior",
+    "label",
+    "teacher",
+    "bytes",
+    "value",
+    "source",
+    "how_obtained",
+)
 _SPLIT = "test"
 
 
-def published_points(records: pd.DataFrame, metric: str) -> pd.DataFrame:
+def published_points(records: pd.DataFrame, metric: str, table: Path | None = None) -> pd.DataFrame:
     """The published points that may be compared with the given records.
 
     A point agrees with records of the same task and data set, measured on the split "test" (which for data sets
@@ -22,18 +39,46 @@ def published_points(records: pd.DataFrame, metric: str) -> pd.DataFrame:
     Args:
         records: measured points.
         metric: the column of the quality.
+        table: a CSV file of one's own, with the columns of the package's `published_points.csv`; `None`: that one.
+
+    Raises:
+        DataError: the file can't be read, lacks columns, or a number in it is none.
 
     Returns:
         A row a point: `method`, `codec`, `prior`, `teacher` as in records, `curve` (a label), `bytes_mean`, the
         metric's column in percent, `source` and `how_obtained`. Empty if nothing agrees.
     """
-    with files("sc2bench.report").joinpath(POINTS).open(encoding="utf-8") as file:
-        points = pd.read_csv(file)
+    points = _read(table)
     tested = records[records["split"] == _SPLIT]
     measured = set(zip(tested["task"], tested["dataset"], strict=True))
     agree = [pair in measured for pair in zip(points["task"], points["dataset"], strict=True)]
     points = points[pd.Series(agree, index=points.index, dtype=bool) & (points["metric"] == metric)]
     return points.rename(columns={"label": "curve", "bytes": "bytes_mean", "value": metric}).reset_index(drop=True)
+
+
+def _read(table: Path | None) -> pd.DataFrame:
+    if table is None:
+        with files("sc2bench.report").joinpath(POINTS).open(encoding="utf-8") as file:
+            return pd.read_csv(file)
+    try:
+        points = pd.read_csv(table, encoding="utf-8")
+    except (OSError, ValueError, pd.errors.ParserError) as error:
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise DataError(f"--published-points: {table} can't be read as CSV: {reason}") from error
+    missing = [column for column in COLUMNS if column not in points]
+    if missing:
+        raise DataError(f"--published-points: {table} has no column '{missing[0]}'; it needs {', '.join(COLUMNS)}")
+    for column, least, most in (("bytes", 0.0, math.inf), ("value", 0.0, 100.0)):
+        values = pd.to_numeric(points[column], errors="coerce")
+        wrong = ~(values.ge(least) & values.le(most) & values.lt(math.inf))
+        if wrong.any():
+            row = int(wrong.to_numpy().argmax())
+            raise DataError(
+                f"--published-points: {table}, line {row + 2}: {column} '{points[column][row]}' is no number from "
+                f"{least:g}{'' if most == math.inf else f' to {most:g}'}"
+            )
+        points[column] = values
+    return points
 
 
 def points_for_figure(
