@@ -2,7 +2,14 @@
 
 from sc2bench.config.compose import compose, compose_whole, from_resolved, written
 from sc2bench.config.files import config_dir, config_files
-from sc2bench.config.options import FeatureLossConfig, LossConfig, OptimizerConfig, ScheduleConfig, option
+from sc2bench.config.options import (
+    FeatureLossConfig,
+    LossConfig,
+    OptimizerConfig,
+    ScheduleConfig,
+    check_config_class,
+    option,
+)
 from sc2bench.config.schemas import (
     CurveConfig,
     EvaluationConfig,
@@ -28,6 +35,7 @@ __all__ = [
     "SuiteConfig",
     "TaskConfig",
     "TeacherConfig",
+    "check_config_class",
     "compose",
     "compose_whole",
     "config_dir",

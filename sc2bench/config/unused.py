@@ -41,11 +41,12 @@ def ignored(config: RunConfig, key: str) -> str | None:
 
 
 def _ignored_by_stage(config: RunConfig, stage: str, name: str) -> str | None:
-    owner, _, option = name.rpartition(".")
-    if option == "label_smoothing" and config.task.name == _BOXES:
-        options = config.stages[stage].chosen().get(owner)
-        smooths = getattr(options, option, 0) > 0
-        return f"the loss of task '{_BOXES}' smooths no labels; leave it out" if smooths else None
+    if config.task.name == _BOXES:
+        for path, options in config.stages[stage].chosen().items():
+            # A setting may hold the option among others, in a mapping.
+            is_set = not name or f"{path}.label_smoothing.".startswith(f"{name}.")
+            if is_set and getattr(options, "label_smoothing", 0) > 0:
+                return f"the loss of task '{_BOXES}' smooths no labels; leave label_smoothing out"
     return unknown_option(config.stages[stage], name.split("."))
 
 

@@ -4,13 +4,17 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from sc2bench import BOTTLENECKS, Bottleneck
+from sc2bench import BOTTLENECKS, Bottleneck, ConfigError
 
 
 @BOTTLENECKS.register("thin")
 def thin(input_channels: int, target_channels: int, latent_channels: int, widths: Sequence[int]) -> Bottleneck:
     """Latents of a quarter of the image's height and width; the decoder doubles them."""
-    (width,) = widths or (32,)
+    if len(widths) > 1:
+        raise ConfigError(
+            f"method.widths: {list(widths)} has {len(widths)} entries, but 'thin' has one; take [] or [32]"
+        )
+    width = widths[0] if widths else 32
     encoder = nn.Sequential(
         nn.Conv2d(input_channels, width, 5, 2, 2), nn.GELU(), nn.Conv2d(width, latent_channels, 3, 2, 1)
     )
