@@ -2,10 +2,12 @@
 
 from sc2bench.config.compose import compose, compose_whole, from_resolved, written
 from sc2bench.config.files import config_dir, config_files
+from sc2bench.config.groups import completed
 from sc2bench.config.options import (
     FeatureLossConfig,
     LossConfig,
     OptimizerConfig,
+    Options,
     ScheduleConfig,
     check_config_class,
     option,
@@ -13,8 +15,8 @@ from sc2bench.config.options import (
 from sc2bench.config.schemas import (
     CurveConfig,
     EvaluationConfig,
+    ExperimentConfig,
     MethodConfig,
-    RunConfig,
     SuiteConfig,
     TaskConfig,
     TeacherConfig,
@@ -25,17 +27,19 @@ from sc2bench.config.suites import load_suite
 __all__ = [
     "CurveConfig",
     "EvaluationConfig",
+    "ExperimentConfig",
     "FeatureLossConfig",
     "LossConfig",
     "MethodConfig",
     "OptimizerConfig",
-    "RunConfig",
+    "Options",
     "ScheduleConfig",
     "StageConfig",
     "SuiteConfig",
     "TaskConfig",
     "TeacherConfig",
     "check_config_class",
+    "completed",
     "compose",
     "compose_whole",
     "config_dir",
