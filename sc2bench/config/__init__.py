@@ -3,7 +3,15 @@
 from sc2bench.config.compose import compose, compose_whole, from_resolved, written
 from sc2bench.config.files import config_dir, config_files
 from sc2bench.config.groups import completed
-from sc2bench.config.options import FeatureLossConfig, LossConfig, OptimizerConfig, Options, ScheduleConfig, option
+from sc2bench.config.options import (
+    FeatureLossConfig,
+    LossConfig,
+    OptimizerConfig,
+    Options,
+    ScheduleConfig,
+    check_config_class,
+    option,
+)
 from sc2bench.config.schemas import (
     CurveConfig,
     EvaluationConfig,
@@ -30,6 +38,7 @@ __all__ = [
     "SuiteConfig",
     "TaskConfig",
     "TeacherConfig",
+    "check_config_class",
     "completed",
     "compose",
     "compose_whole",

@@ -25,7 +25,7 @@ from sc2bench.config.files import (
     learns,
     require_no_recipe,
 )
-from sc2bench.config.former import refuse_former, typed_former, upgraded
+from sc2bench.config.former import refuse_former, refuse_set_former, typed_former, upgraded
 from sc2bench.config.groups import CHOOSERS, owners_of, require_owned, schema_of
 from sc2bench.config.milestones import keys_set, rescale
 from sc2bench.config.moved import refuse_moved, renewed
@@ -177,6 +177,7 @@ def _apply(tree: dict[str, Any], settings: Sequence[Override]) -> None:
         for each in level:
             if not shared or takes(tree, each.key):
                 keys |= keys_set(each.key, _set(tree, each, schemas))
+        refuse_set_former(keys)
         for name in STAGES:
             if f"{name}.epochs" in keys and isinstance(tree.get(name), dict):
                 rescale(before[name], tree[name], name, keys)

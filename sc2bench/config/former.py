@@ -4,6 +4,7 @@ Configurations that were stored then are read, and experiments are still named a
 and weights are found.
 """
 
+from collections.abc import Iterable
 from dataclasses import fields
 from typing import Any
 
@@ -40,6 +41,14 @@ def refuse_former(tree: dict[str, Any]) -> None:
             if key in places:
                 new = " or ".join(f"{stage}.{'.'.join(path)}.{name}" for path, _, name in _told_apart(places[key]))
                 raise ConfigError(f"{stage}.{key}: options belong to what they configure; write {new}")
+
+
+def refuse_set_former(keys: Iterable[str]) -> None:
+    """Raises `ConfigError` if a former option is among the full keys that a user sets: it would change but a name."""
+    for key in sorted(keys):
+        stage, *rest = key.split(".")
+        if stage in STAGES and rest[:1] == [FORMER]:
+            raise ConfigError(f"{key}: it has no effect, and is kept only for experiments of before; leave it out")
 
 
 def upgraded(raw: Any, stage: str) -> Any:

@@ -91,6 +91,23 @@ class ScheduleConfig(Options):
     """Base of what a schedule of the learning rate can be told."""
 
 
+def check_config_class(what: str, config_class: Any, base: type[Options]) -> None:
+    """Raises `ConfigError` unless something is registered with a dataclass of options of its kind.
+
+    Args:
+        what: is registered, as errors name it.
+        config_class: of its options.
+        base: of all of its kind.
+    """
+    derived = isinstance(config_class, type) and issubclass(config_class, base)
+    # Without a decorator of its own a class has only the fields of its base, and takes its options for nothing.
+    if not derived or ("__annotations__" in vars(config_class) and "__dataclass_fields__" not in vars(config_class)):
+        raise ConfigError(
+            f"{what}: its config_class is no dataclass derived from {base.__name__}; derive it, and decorate it with "
+            "@dataclass"
+        )
+
+
 def config_class_of(registry: Any, name: str, key: str) -> Any:
     """The dataclass of the options of a registered loss, optimizer or schedule.
 

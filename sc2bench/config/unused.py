@@ -33,11 +33,12 @@ def ignored(config: ExperimentConfig, key: str) -> str | None:
 
 
 def _ignored_by_stage(config: ExperimentConfig, stage: str, name: str) -> str | None:
-    owner, _, option = name.rpartition(".")
-    if option == "label_smoothing" and not getattr(TASKS[config.task.name], "smooths_labels", True):
-        options = config.stages[stage].chosen().get(owner)
-        smooths = getattr(options, option, 0) > 0
-        return f"the loss of task '{config.task.name}' smooths no labels; leave it out" if smooths else None
+    if not getattr(TASKS[config.task.name], "smooths_labels", True):
+        for path, options in config.stages[stage].chosen().items():
+            # A setting may hold the option among others, in a mapping.
+            is_set = not name or f"{path}.label_smoothing.".startswith(f"{name}.")
+            if is_set and getattr(options, "label_smoothing", 0) > 0:
+                return f"the loss of task '{config.task.name}' smooths no labels; leave label_smoothing out"
     return unknown_option(config.stages[stage], name.split("."))
 
 

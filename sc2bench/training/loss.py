@@ -1,7 +1,7 @@
 """What a loss is: a term of a stage's loss, with options of its own, and what it needs of a step."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, is_dataclass, replace
+from dataclasses import dataclass, replace
 from enum import Enum
 from functools import cached_property
 from typing import Any, ClassVar
@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from sc2bench.config import FeatureLossConfig, LossConfig
+from sc2bench.config import FeatureLossConfig, LossConfig, check_config_class
 from sc2bench.core.errors import ConfigError, TrainingError, nearest
 from sc2bench.core.registry import LOSSES
 from sc2bench.core.state import load_state, unique_state
@@ -111,11 +111,9 @@ class Loss(nn.Module):
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        cls.needs = frozenset(_need(cls.__name__, need) for need in cls.needs)
-        if not (is_dataclass(cls.config_class) and issubclass(cls.config_class, LossConfig)):
-            raise ConfigError(
-                f"loss {cls.__name__}: its config_class is no dataclass derived from LossConfig; make it one"
-            )
+        needs: Any = (cls.needs,) if isinstance(cls.needs, str) else cls.needs
+        cls.needs = frozenset(_need(cls.__name__, need) for need in needs)
+        check_config_class(f"loss {cls.__name__}", cls.config_class, LossConfig)
 
     def forward(self, step: Step) -> Tensor:
         """The term, a scalar: a mean over the samples of the batch."""
@@ -142,12 +140,19 @@ def register_loss(name: str, *needs: Need | str) -> Callable[[Any], Any]:
         needs: of a function; a class has them itself.
 
     Raises:
-        ConfigError: an unknown need, or the name is taken.
+        ConfigError: an unknown need, the name is taken, or neither a subclass nor a function is given.
     """
 
     def decorate(entry: Any) -> Any:
         if isinstance(entry, type) and issubclass(entry, Loss):
+            if needs:
+                raise ConfigError(f"loss '{name}': a class has its needs itself; set {entry.__name__}.needs")
             return LOSSES.register(name)(entry)
+        # The parameters of another module would not learn, and not be saved.
+        if isinstance(entry, type | nn.Module) or not callable(entry):
+            raise ConfigError(
+                f"loss '{name}': {entry!r} is neither a subclass of Loss nor a function of a step; derive it from Loss"
+            )
         own = {_need(name, need) for need in needs}
         config_class = FeatureLossConfig if Need.FEATURES in own else LossConfig
         members = {"needs": own, "config_class": config_class, "forward": lambda self, step: entry(step)}

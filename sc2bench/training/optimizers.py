@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from annotated_doc import Doc
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
-from sc2bench.config import OptimizerConfig, option
+from sc2bench.config import OptimizerConfig, check_config_class, option
 from sc2bench.core.registry import OPTIMIZERS
 
 # Parameters with their learning rate: {"params": [...], "lr": ...}.
@@ -41,8 +41,9 @@ def register_optimizer(name: str, config_class: type[OptimizerConfig] = Optimize
         config_class: the dataclass of its options.
 
     Raises:
-        ConfigError: the name is taken.
+        ConfigError: the name is taken, or `config_class` is no such dataclass.
     """
+    check_config_class(f"optimizer '{name}'", config_class, OptimizerConfig)
 
     def decorate(build: Any) -> Any:
         OPTIMIZERS.register(name)(OptimizerKind(config_class, build))

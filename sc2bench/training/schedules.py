@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from annotated_doc import Doc
 
-from sc2bench.config import ScheduleConfig, option
+from sc2bench.config import ScheduleConfig, check_config_class, option
 from sc2bench.core.registry import SCHEDULES
 
 # Of an epoch, for rounding.
@@ -41,8 +41,9 @@ def register_schedule(name: str, config_class: type[ScheduleConfig] = ScheduleCo
         config_class: the dataclass of its options.
 
     Raises:
-        ConfigError: the name is taken.
+        ConfigError: the name is taken, or `config_class` is no such dataclass.
     """
+    check_config_class(f"schedule '{name}'", config_class, ScheduleConfig)
 
     def decorate(factor: Any) -> Any:
         SCHEDULES.register(name)(Schedule(config_class, factor))

@@ -195,6 +195,17 @@ def test_other_wrong_values(override, message):
             ["task=scenes_detection", "stage2.losses.task.label_smoothing=0.1"],
             "stage2.losses.task.label_smoothing: the loss of task 'object_detection' smooths no labels",
         ),
+        *(
+            (["task=scenes_detection", override], f"{override.partition('=')[0]}: the loss of .* smooths no labels")
+            for override in (
+                "stage2.losses.task={weight: 1, label_smoothing: 0.1}",
+                "stage2.losses={again: {name: task, weight: 1, label_smoothing: 0.1}}",
+                "stage2={losses: {task: {weight: 1, label_smoothing: 0.1}}}",
+            )
+        ),
+        (["stage1.former={momentum: 0.5}"], "stage1.former: it has no effect, .*; leave it out"),
+        (["stage1={former: {momentum: 0.5}}"], "stage1.former: it has no effect, .*; leave it out"),
+        (["stage1.former.momentum=0.5"], "stage1.former.momentum: it has no effect, .*; leave it out"),
         (
             ["method=neural_input_codec", "rate=1", "method.weights=x.pt"],
             "method.weights: layout 'small' is trained here",

@@ -6,14 +6,22 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from sc2bench.config import FeatureLossConfig, LossConfig, compose
+from sc2bench.config import FeatureLossConfig, LossConfig, OptimizerConfig, compose
 from sc2bench.core.errors import ConfigError, TrainingError
 from sc2bench.core.registry import LOSSES, load_plugins
 from sc2bench.methods import Outputs
 from sc2bench.runs.experiment import FINAL_WEIGHTS, Experiment
 from sc2bench.runs.run import run_experiments
 from sc2bench.tasks.image_classification import ImageClassification
-from sc2bench.training import Loss, LossContext, Need, Step, register_loss
+from sc2bench.training import (
+    Loss,
+    LossContext,
+    Need,
+    Step,
+    register_loss,
+    register_optimizer,
+    register_schedule,
+)
 from sc2bench.training.checkpoint import Checkpoints
 from sc2bench.training.loss import WeightedSum
 from tests.conftest import TINY_STUDENT
@@ -187,6 +195,17 @@ def test_what_is_registered_wrongly_is_refused():
         type("Wrong", (Loss,), {"needs": ("teachr",)})
     with pytest.raises(ConfigError, match="loss Wrong: its config_class is no dataclass derived from LossConfig"):
         type("Wrong", (Loss,), {"config_class": dict})
+    for entry in (torch.nn.Linear(2, 2), torch.nn.MSELoss, 1):
+        with pytest.raises(ConfigError, match=r"loss 'own_wrong': .* is neither a subclass of Loss nor a function"):
+            register_loss("own_wrong")(entry)
+    with pytest.raises(ConfigError, match=r"loss 'own_wrong': a class has its needs itself; set Loss.needs"):
+        register_loss("own_wrong", "bits")(Loss)
+    bare = type("Bare", (OptimizerConfig,), {"__annotations__": {"share": float}, "share": 0.5})
+    for config_class in (dict, LossConfig, bare):
+        with pytest.raises(ConfigError, match="'own_wrong': its config_class is no dataclass derived from Optimizer"):
+            register_optimizer("own_wrong", config_class)
+        with pytest.raises(ConfigError, match="'own_wrong': its config_class is no dataclass derived from Schedule"):
+            register_schedule("own_wrong", config_class)
     assert "own_wrong" not in LOSSES
     LOSSES.register("own_bare")(1)
     with pytest.raises(ConfigError, match=r"stage1.losses.own_bare: loss 'own_bare' is registered without a config_"):
