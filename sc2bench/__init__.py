@@ -7,10 +7,10 @@ __version__ = "1.0.0.dev0"
 
 # Imported when first used, so that `import sc2bench` and the command line's help don't wait for PyTorch.
 _MODULES = {
-    "runs.api": ("build", "evaluate", "load", "train"),
+    "runs.api": ("build", "evaluate", "load", "save", "train"),
     "records": ("load_records",),
     "evaluation": ("Measurement",),
-    "config": ("compose", "EvaluationConfig", "MethodConfig", "TaskConfig", "TeacherConfig"),
+    "config": ("compose", "EvaluationConfig", "ExperimentConfig", "MethodConfig", "TaskConfig", "TeacherConfig"),
     "config.options": ("FeatureLossConfig", "LossConfig", "OptimizerConfig", "ScheduleConfig", "option"),
     "core.registry": (
         "AUGMENTATIONS",
@@ -25,6 +25,7 @@ _MODULES = {
         "TASKS",
         "TEACHERS",
         "TEACHER_LIBRARIES",
+        "configured",
         "load_plugins",
     ),
     "core.errors": ("CheckpointError", "ConfigError", "DataError", "InputError", "Sc2benchError"),

@@ -87,7 +87,7 @@ class _Tally:
     metric: Metric
     server_precision: str
     estimate: bool
-    bootstrap: int
+    resamples: int
     sizes: list[np.ndarray] = field(default_factory=list)
     bits: list[torch.Tensor] = field(default_factory=list)
     encode_seconds: float = 0.0
@@ -130,7 +130,7 @@ class _Tally:
             # With more processes than batches, some have nothing of their own to add.
             warnings.filterwarnings("ignore", message=".*was called before the ``update`` method", category=UserWarning)
             quality = self.metric.compute()
-            intervals = self.metric.intervals(self.bootstrap)
+            intervals = self.metric.intervals(self.resamples)
         return Measurement(
             quality,
             sizes,
@@ -159,7 +159,6 @@ def evaluate_all(
     workers: int | None = 0,
     server_precision: str = "fp32",
     estimate: bool = True,
-    bootstrap: int = 0,
     on_samples: Callable[[int], object] = lambda samples: None,
 ) -> list[Measurement]:
     """Measures several models in one pass, so that a data set is read and decoded once.
@@ -169,14 +168,13 @@ def evaluate_all(
     Args:
         models: all on the same data set; moved to `device` and put in evaluation mode.
         dataset: what they are measured on.
-        task: brings the metric.
+        task: brings the metric, and how often samples are drawn again for its confidence intervals.
         batch_size: samples that are coded together; sizes don't depend on it.
         batch_pixels: the most pixels that a network takes at once, which may make batches smaller.
         device: where the networks run.
         workers: processes that read the data set; `None`: as many as suit the machine.
         server_precision: "fp32", or "bf16" for server halves in mixed precision; see `EvaluationConfig`.
         estimate: whether the priors' estimates are measured.
-        bootstrap: resamples for the confidence intervals of metrics that need some; 0: these have none.
         on_samples: told of the size of each batch that this process measured, for each model.
 
     Returns:
@@ -188,7 +186,7 @@ def evaluate_all(
     tallies = []
     for model in models:
         model.to(device).eval()
-        tallies.append(_Tally(model, _common(model.session), task.metric(), server_precision, estimate, bootstrap))
+        tallies.append(_Tally(model, _common(model.session), task.metric(), server_precision, estimate, task.resamples))
     limit = PixelLimit(batch_pixels, lambda size: max((model.network_size(size) for model in models), key=math.prod))
     loader = processes.whole_batches(dataset.loader(batch_size, workers=workers, limit=limit))
 

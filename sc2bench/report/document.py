@@ -7,9 +7,9 @@ import pandas as pd
 
 from sc2bench.core.text import markdown
 from sc2bench.measures import measure, metric_measure
-from sc2bench.report.points import missing_seeds
-from sc2bench.report.table import Table
-from sc2bench.report.tables import REFERENCE_METHOD, measured_on, points_table, references, uncertainty
+from sc2bench.report.analysis.points import missing_seeds
+from sc2bench.report.tables.points import REFERENCE_METHOD, measured_on, points_table, references, uncertainty
+from sc2bench.report.tables.table import Table
 
 # Cells of a column that says the same in every row of a section stand above it instead.
 _COSTS = tuple(measure(name).column for name in ("device_params", "device_macs"))

@@ -5,15 +5,15 @@ from pathlib import Path
 
 import torch
 
-from sc2bench.config import RunConfig, TaskConfig, compose
-from sc2bench.core.errors import InputError
+from sc2bench.config import ExperimentConfig, TaskConfig, compose
+from sc2bench.core.errors import InputError, OutputError
 from sc2bench.core.registry import TASKS, load_plugins
 from sc2bench.data import ImageSet, load_dataset
 from sc2bench.evaluation import Measurement, evaluate_all
 from sc2bench.methods import SplitModel
-from sc2bench.runs.experiment import Experiment
+from sc2bench.runs.experiment import FINAL_WEIGHTS, Experiment
 from sc2bench.runs.train import train_experiment
-from sc2bench.runs.trained import build_untrained, load_trained
+from sc2bench.runs.trained import build_untrained, load_trained, save_trained
 
 Paths = Sequence[str | Path]
 
@@ -55,6 +55,37 @@ def load(checkpoint: str | Path, plugins: Paths = ()) -> SplitModel:
     """
     load_plugins(map(str, plugins))
     return load_trained(checkpoint)
+
+
+def save(model: SplitModel, folder: str | Path) -> None:
+    """Writes a folder that `load` needs nothing else for: also of models that learn nothing, or join those that did.
+
+    What the folder held of another model is replaced.
+
+    >>> import sc2bench, tempfile
+    >>> model = sc2bench.build(["task=fashion_mnist", "method=input_codec", "method.codec=webp", "rate=20"])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     sc2bench.save(model, folder)
+    ...     sc2bench.load(folder).session == model.session
+    True
+
+    Args:
+        model: of `build`, `load` or `train`.
+        folder: is made if need be.
+
+    Raises:
+        InputError: a model of another origin, so that it is not known what it is built from.
+        OutputError: the folder can't be written.
+    """
+    if model.origin is None:
+        raise InputError(f"this {type(model).__name__} does not say what it was built from; save one of sc2bench.build")
+    folder = Path(folder)
+    try:
+        # A kill from here on must not leave other weights under this model's name.
+        (folder / FINAL_WEIGHTS).unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder} can't be replaced ({error.strerror}); choose another folder") from error
+    save_trained(model, folder)
 
 
 def train(
@@ -127,19 +158,18 @@ def evaluate(
     (measurement,) = evaluate_all(
         [model],
         dataset,
-        TASKS[config.task.name](dataset, options),
+        TASKS[config.task.name](dataset, config.task),
         batch_size=options.batch_size,
         batch_pixels=options.batch_pixels,
         device=device,
         workers=config.workers,
         server_precision=options.server_precision,
         estimate=options.estimate,
-        bootstrap=options.bootstrap,
     )
     return measurement
 
 
-def _compose(overrides: Sequence[str], config_dirs: Paths, plugins: Paths) -> RunConfig:
+def _compose(overrides: Sequence[str], config_dirs: Paths, plugins: Paths) -> ExperimentConfig:
     load_plugins(map(str, plugins))
     return compose(overrides, [str(folder) for folder in config_dirs])
 

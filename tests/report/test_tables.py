@@ -7,10 +7,10 @@ import pytest
 
 from sc2bench.measures import metric_measure
 from sc2bench.report import write_report
-from sc2bench.report.budgets import budget_table, cost_budgets, joint_budget_table, round_numbers
-from sc2bench.report.rate_parts import rate_parts_table
-from sc2bench.report.table import Table
-from sc2bench.report.tables import equal_quality_table, points_table
+from sc2bench.report.tables.budgets import budget_table, cost_budgets, joint_budget_table, round_numbers
+from sc2bench.report.tables.points import equal_quality_table, points_table
+from sc2bench.report.tables.rate_parts import rate_parts_table
+from sc2bench.report.tables.table import Table
 from tests.report.test_report import records
 
 

@@ -95,3 +95,15 @@ def test_plugins_are_loaded_for_models(tmp_path):
     finally:
         sc2bench.IMAGE_CODECS._entries.pop("raw_of_a_plugin", None)
         sc2bench.IMAGE_CODECS._origins.pop("raw_of_a_plugin", None)
+
+
+def test_models_that_learn_nothing_are_saved_whole(tmp_path):
+    model = sc2bench.build(["task=fashion_mnist", "method=input_codec", "rate=20"])
+    sc2bench.save(model, tmp_path / "saved")
+    again = sc2bench.load(tmp_path / "saved")
+    images = torch.randint(256, (2, 1, 28, 28), dtype=torch.uint8)
+    assert again.encode(images) == model.encode(images)
+    assert torch.equal(again.decode(again.encode(images)), model.decode(model.encode(images)))
+    model.origin = None
+    with pytest.raises(sc2bench.InputError, match="does not say what it was built from"):
+        sc2bench.save(model, tmp_path / "other")

@@ -6,8 +6,18 @@ from math import inf
 import pandas as pd
 
 from sc2bench.measures import metric_measure
-from sc2bench.report.link import IDEAL, TOLERANCE, Choice, Comparison, Link, compare_at, crossover, fastest, profiles
-from sc2bench.report.table import Table
+from sc2bench.report.link.latency import (
+    IDEAL,
+    TOLERANCE,
+    Choice,
+    Comparison,
+    Link,
+    compare_at,
+    crossover,
+    fastest,
+    profiles,
+)
+from sc2bench.report.tables.table import Table
 
 
 def link_tables(records: pd.DataFrame, metric: str, quality: float | None = None) -> list[Table]:

@@ -10,18 +10,25 @@ from matplotlib.figure import Figure
 from sc2bench.core.errors import DataError
 from sc2bench.core.files import write_text
 from sc2bench.measures import MAIN_METRICS, metric_measure
-from sc2bench.report.axes import outside_sentences, quality_limits
+from sc2bench.report.analysis.groups import task_name
+from sc2bench.report.analysis.points import points_of
+from sc2bench.report.analysis.spread import sentences, with_bars
 from sc2bench.report.document import document_of
-from sc2bench.report.explorer import explorer_page
-from sc2bench.report.figures import curve_handles, draw_panel, known_curves, spreads, unknown_sentences
-from sc2bench.report.groups import task_name
-from sc2bench.report.layout import HOLLOW_SENTENCE, LABELS_POINTS, TYPE_SIZE, add_caption, open_figure, write_figure
-from sc2bench.report.points import points_of
+from sc2bench.report.figures.axes import outside_sentences, quality_limits
+from sc2bench.report.figures.curves import curve_handles, draw_panel, known_curves, spreads, unknown_sentences
+from sc2bench.report.figures.layout import (
+    HOLLOW_SENTENCE,
+    LABELS_POINTS,
+    TYPE_SIZE,
+    add_caption,
+    open_figure,
+    write_figure,
+)
+from sc2bench.report.figures.style import Wish, first_records, looks, paper_style
+from sc2bench.report.page.explorer import explorer_page
 from sc2bench.report.report import FIGURE
-from sc2bench.report.spread import sentences, with_bars
-from sc2bench.report.style import Wish, first_records, looks, paper_style
-from sc2bench.report.table import Columns, Table
-from sc2bench.report.tables import curves
+from sc2bench.report.tables.points import curves
+from sc2bench.report.tables.table import Columns, Table
 
 _ALL = 100.0
 _LETTERS = ascii_lowercase

@@ -3,8 +3,8 @@
 import pandas as pd
 
 from sc2bench.measures import measure
-from sc2bench.report.table import Table
-from sc2bench.report.tables import REFERENCE_METHOD
+from sc2bench.report.tables.points import REFERENCE_METHOD
+from sc2bench.report.tables.table import Table
 
 # The prior that sends nothing beside its latents: other bytes of its packets' side information are no code.
 _WITHOUT_SIDE_INFO = "factorized"

@@ -11,8 +11,10 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from sc2bench.measures import measure, metric_measure
-from sc2bench.report.areas import AreaScale
-from sc2bench.report.axes import (
+from sc2bench.report.analysis.pareto import pareto_front
+from sc2bench.report.analysis.spread import Spread, sentences, with_bars
+from sc2bench.report.figures.areas import AreaScale
+from sc2bench.report.figures.axes import (
     cost_scale,
     is_inside,
     outside_sentences,
@@ -20,8 +22,8 @@ from sc2bench.report.axes import (
     set_rate_axis,
     tick_values,
 )
-from sc2bench.report.figures import ANY_RATES, OVERVIEW, unknown_sentences
-from sc2bench.report.layout import (
+from sc2bench.report.figures.curves import ANY_RATES, OVERVIEW, unknown_sentences
+from sc2bench.report.figures.layout import (
     HOLLOW_SENTENCE,
     LABELS_POINTS,
     SMALL_TYPE_SIZE,
@@ -31,10 +33,8 @@ from sc2bench.report.layout import (
     reference_handles,
     reference_style,
 )
-from sc2bench.report.pareto import pareto_front
-from sc2bench.report.spread import Spread, sentences, with_bars
-from sc2bench.report.style import Look, first_records, looks, paper_style
-from sc2bench.report.tables import curves, references
+from sc2bench.report.figures.style import Look, first_records, looks, paper_style
+from sc2bench.report.tables.points import curves, references
 
 # The largest marker of a curve whose points stand in a column.
 _COLUMN_MARKER = 7.5

@@ -11,11 +11,11 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
 
 from sc2bench.measures import metric_measure
-from sc2bench.report.layout import SMALL_TYPE_SIZE, add_caption, open_figure, reference_style
-from sc2bench.report.link import IDEAL, Choice, Comparison, Link, compare_at, profiles
-from sc2bench.report.link_tables import missed_sentence
-from sc2bench.report.style import Look, first_records, looks, paper_style
-from sc2bench.report.tables import curves
+from sc2bench.report.figures.layout import SMALL_TYPE_SIZE, add_caption, open_figure, reference_style
+from sc2bench.report.figures.style import Look, first_records, looks, paper_style
+from sc2bench.report.link.latency import IDEAL, Choice, Comparison, Link, compare_at, profiles
+from sc2bench.report.link.tables import missed_sentence
+from sc2bench.report.tables.points import curves
 
 _TEACHER_LOOK = Look("#444444", "D")
 # Beyond the slowest and the fastest profile, as a factor.

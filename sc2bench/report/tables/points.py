@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 
 from sc2bench.measures import PARTS, SHARES, measure, metric_measure
-from sc2bench.report.bjontegaard import Delta, NoOverlap, bd_quality, bd_rate
-from sc2bench.report.pareto import bytes_at_quality, pareto_front
-from sc2bench.report.points import metrics_of
-from sc2bench.report.table import Columns, Table
+from sc2bench.report.analysis.bjontegaard import Delta, NoOverlap, bd_quality, bd_rate
+from sc2bench.report.analysis.pareto import bytes_at_quality, pareto_front
+from sc2bench.report.analysis.points import metrics_of
+from sc2bench.report.tables.table import Columns, Table
 
 REFERENCE_METHOD = "teacher"
 # Qualities below the teacher's, in points, at which curves are compared.

@@ -10,8 +10,17 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from sc2bench.measures import measure, metric_measure
-from sc2bench.report.axes import all_together, is_inside, outside_sentences, quality_limits, set_rate_axis, shown_rates
-from sc2bench.report.layout import (
+from sc2bench.report.analysis.pareto import pareto_front
+from sc2bench.report.analysis.spread import Spread, sentences, with_bars
+from sc2bench.report.figures.axes import (
+    all_together,
+    is_inside,
+    outside_sentences,
+    quality_limits,
+    set_rate_axis,
+    shown_rates,
+)
+from sc2bench.report.figures.layout import (
     HOLLOW,
     HOLLOW_SENTENCE,
     LABELS_POINTS,
@@ -21,11 +30,9 @@ from sc2bench.report.layout import (
     reference_handles,
     reference_style,
 )
-from sc2bench.report.pareto import pareto_front
+from sc2bench.report.figures.style import Look, first_records, identity, lighter, looks, paper_style
 from sc2bench.report.published import citations
-from sc2bench.report.spread import Spread, sentences, with_bars
-from sc2bench.report.style import Look, first_records, identity, lighter, looks, paper_style
-from sc2bench.report.tables import curves, references
+from sc2bench.report.tables.points import curves, references
 
 # Parts of the range below the best quality that the panels show, in points.
 OVERVIEW, _CLOSE_UP = 12.0, 3.0

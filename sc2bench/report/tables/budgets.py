@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from sc2bench.measures import measure, metric_measure
-from sc2bench.report.table import Table
-from sc2bench.report.tables import REFERENCE_METHOD, curves
+from sc2bench.report.tables.points import REFERENCE_METHOD, curves
+from sc2bench.report.tables.table import Table
 
 _MOST_BUDGETS = 8
 _DIGITS = ((1, 2, 5), (1, 3), (1,))
