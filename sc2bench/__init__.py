@@ -26,6 +26,7 @@ _MODULES = {
         "TEACHERS",
         "TEACHER_LIBRARIES",
         "configured",
+        "configured",
         "load_plugins",
     ),
     "core.errors": ("CheckpointError", "ConfigError", "DataError", "InputError", "Sc2benchError"),

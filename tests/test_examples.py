@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -33,11 +34,12 @@ def installed(tmp_path_factory: pytest.TempPathFactory, test_images: MemoryImage
     """A folder elsewhere with data in it, and the environment of a user who has installed the plugin's wheel."""
     place = tmp_path_factory.mktemp("elsewhere")
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation"]
-    subprocess.run([*command, "--target", str(place / "packages"), str(PLUGIN)], check=True)
+    # Building leaves files where the sources are.
+    source = shutil.copytree(PLUGIN, tmp_path_factory.mktemp("source") / "plugin")
+    subprocess.run([*command, "--target", str(place / "packages"), str(source)], check=True)
     images, labels = test_images.images.numpy(), test_images.targets.numpy()
     for split, part in {"train": slice(0, 60), "validation": slice(60, 80), "test": slice(80, 100)}.items():
         np.savez(place / f"{split}.npz", images=images[part], labels=labels[part])
-    (place / "classes.txt").write_text("\n".join(test_images.classes))
     path = os.pathsep.join([str(place / "packages"), str(REPOSITORY)])
     return place, os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
 
