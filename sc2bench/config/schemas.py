@@ -94,6 +94,13 @@ class TeacherConfig:
         Doc("A model registered here whose packaged layers are what one with random weights starts with."),
         TEACHERS,
     ] = None
+    new_head: Annotated[
+        bool,
+        Doc(
+            "Whether the weights' own head is left out, and one for the data set's classes starts at random: to "
+            "fine-tune the teacher."
+        ),
+    ] = False
 
 
 @dataclass
