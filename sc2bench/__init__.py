@@ -7,9 +7,10 @@ __version__ = "1.0.0.dev0"
 
 # Imported when first used, so that `import sc2bench` and the command line's help don't wait for PyTorch.
 _MODULES = {
-    "runs.api": ("build", "evaluate", "load", "train"),
+    "runs.api": ("build", "evaluate", "load", "save", "train"),
     "records": ("load_records",),
-    "config": ("compose", "EvaluationConfig", "MethodConfig", "TaskConfig", "TeacherConfig"),
+    "evaluation": ("Measurement",),
+    "config": ("compose", "EvaluationConfig", "ExperimentConfig", "MethodConfig", "TaskConfig", "TeacherConfig"),
     "config.options": ("FeatureLossConfig", "LossConfig", "OptimizerConfig", "ScheduleConfig", "option"),
     "core.registry": (
         "AUGMENTATIONS",
@@ -24,9 +25,10 @@ _MODULES = {
         "TASKS",
         "TEACHERS",
         "TEACHER_LIBRARIES",
+        "configured",
         "load_plugins",
     ),
-    "core.errors": ("ConfigError", "DataError", "InputError", "Sc2benchError"),
+    "core.errors": ("CheckpointError", "ConfigError", "DataError", "InputError", "Sc2benchError"),
     "wire.packet": ("Packet", "PacketError", "SessionHeader"),
     "wire.inputs": ("ImageSpec", "InputSpec"),
     "wire.coding": ("CodingError", "EntropyTablesMissing", "IntegerTables", "SymbolCoder"),
@@ -51,3 +53,7 @@ def __getattr__(name: str) -> Any:
     if name not in _PUBLIC:
         raise AttributeError(f"module 'sc2bench' has no attribute '{name}'")
     return getattr(import_module(_PUBLIC[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

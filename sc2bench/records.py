@@ -16,7 +16,8 @@ import pandas as pd
 from sc2bench.core.errors import DataError, OutputError
 from sc2bench.core.files import visible_files, write_json
 from sc2bench.core.repository import state_of
-from sc2bench.record_fields import EXPORTED, FIRST, KINDS, LATER, SCHEMA_VERSION, problem
+from sc2bench.measures import EXPORTED, FIRST, KINDS, LATER, SCHEMA_VERSION
+from sc2bench.record_checks import problem
 
 _PACKAGES = ("sc2bench", "torch", "torchvision", "compressai", "numba", "pillow", "numpy")
 EXPORT_FIELDS = tuple(EXPORTED)

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from sc2bench.bottlenecks.entropic import small_hyper
 from sc2bench.codecs.base import ImageCodec
-from sc2bench.config import TaskConfig, compose
+from sc2bench.config import TaskConfig, completed, compose
 from sc2bench.core.errors import ConfigError
 from sc2bench.core.registry import BOTTLENECKS, DATASETS, IMAGE_CODECS, LOSSES, PRIORS
 from sc2bench.data import ImageSet, MemoryImages, load_dataset
@@ -172,7 +172,7 @@ def check_dataset(task: TaskConfig | str, *overrides: str) -> None:
         task: its configuration, or the name of a task's file.
         overrides: `key=value`, where a name is given.
     """
-    config = compose([f"task={task}", "method=teacher", *overrides]).task if isinstance(task, str) else task
+    config = compose([f"task={task}", "method=teacher", *overrides]).task if isinstance(task, str) else completed(task)
     contents: dict[str, set[str]] = {}
     for split in _SPLITS:
         data = load_dataset(config, split)

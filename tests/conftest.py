@@ -1,5 +1,6 @@
 import gzip
 import os
+import socket
 from pathlib import Path
 
 import numpy as np
@@ -78,3 +79,17 @@ TINY_STUDENT = [
     "stage2.epochs=2",
     "stage2.batch_size=50",
 ]
+
+
+def refuse_all_but_the_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refuses data sets, files of teachers' weights, and the network, none of which loading a trained model takes."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("something else than the folder is asked")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.setattr("sc2bench.runs.blueprint.load_dataset", refuse)
+    monkeypatch.setattr("sc2bench.runs.experiment.load_dataset", refuse)
+    for name in ("load.read_weights", "library.read_weights", "torchvision_models.read_weights"):
+        monkeypatch.setattr(f"sc2bench.teachers.{name}", refuse)

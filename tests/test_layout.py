@@ -54,7 +54,7 @@ def test_imports_run_downwards(path: Path):
 
 def test_report_reads_records_only():
     for path in (PACKAGE / "report").rglob("*.py"):
-        assert imported(path) <= {"core", "record_fields", "records", "report"}
+        assert imported(path) <= {"core", "measures", "records", "report"}
 
 
 def test_image_codecs_and_bottlenecks_know_nothing_of_each_other():

@@ -63,7 +63,7 @@ def export(
             from sc2bench.exporting.compare import write_comparison
 
             dataset = experiment.dataset("test", samples or min(len(experiment.dataset("test")), _MOST_SAMPLES))
-            task = TASKS[config.task.name](dataset, config.evaluation)
+            task = TASKS[config.task.name](dataset, config.task)
             rows = measure(model, out, dataset, task, batch_size=config.evaluation.batch_size)
             _show(rows, len(dataset))
             if csv is not None:

@@ -2,12 +2,13 @@
 
 from sc2bench.config.compose import compose, compose_whole, from_resolved, written
 from sc2bench.config.files import config_dir, config_files
-from sc2bench.config.options import FeatureLossConfig, LossConfig, OptimizerConfig, ScheduleConfig, option
+from sc2bench.config.groups import completed
+from sc2bench.config.options import FeatureLossConfig, LossConfig, OptimizerConfig, Options, ScheduleConfig, option
 from sc2bench.config.schemas import (
     CurveConfig,
     EvaluationConfig,
+    ExperimentConfig,
     MethodConfig,
-    RunConfig,
     SuiteConfig,
     TaskConfig,
     TeacherConfig,
@@ -18,16 +19,18 @@ from sc2bench.config.suites import load_suite
 __all__ = [
     "CurveConfig",
     "EvaluationConfig",
+    "ExperimentConfig",
     "FeatureLossConfig",
     "LossConfig",
     "MethodConfig",
     "OptimizerConfig",
-    "RunConfig",
+    "Options",
     "ScheduleConfig",
     "StageConfig",
     "SuiteConfig",
     "TaskConfig",
     "TeacherConfig",
+    "completed",
     "compose",
     "compose_whole",
     "config_dir",

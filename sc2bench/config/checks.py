@@ -3,24 +3,21 @@
 from collections.abc import Sequence
 from typing import Any
 
+from sc2bench.config.groups import CHOOSERS
 from sc2bench.config.meanings import meanings
 from sc2bench.config.options import check_options
-from sc2bench.config.schemas import MethodConfig, RunConfig, TeacherConfig
+from sc2bench.config.schemas import ExperimentConfig, MethodConfig, TeacherConfig
 from sc2bench.config.stages import StageConfig
 from sc2bench.core.errors import ConfigError, nearest
 from sc2bench.core.registry import AUGMENTATIONS, DATASETS, METHODS, TASKS, TEACHER_LIBRARIES, TEACHERS
 
-# Those of Pillow.
-INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "box", "hamming", "lanczos")
 PRECISIONS = ("auto", "no", "bf16", "fp16")
-COCO_BACKENDS = ("pycocotools", "faster_coco_eval")
 # Where the teacher stands in the method that trains it.
 _TEACHER = "server.teacher."
 MAX_SEED = 2048
-MAX_RESAMPLES = 10_000
 
 
-def check(config: RunConfig) -> None:
+def check(config: ExperimentConfig) -> None:
     """Raises `ConfigError` that names the full key of the first wrong value."""
     places = {"output": config.output, "checkpoints": config.checkpoints, "task.root": config.task.root}
     for key, place in places.items():
@@ -28,22 +25,14 @@ def check(config: RunConfig) -> None:
             raise ConfigError(f"{key}: {place!r} is no path of a folder; name one")
     _known("task.name", config.task.name, TASKS)
     _known("task.dataset", config.task.dataset, DATASETS)
-    _at_least("task.crop", config.task.crop, 1)
-    # The crop of a smaller image would have black margins.
-    _at_least("task.resize", config.task.resize, config.task.crop or 1)
     if config.task.validation_fraction is not None and not 0 < config.task.validation_fraction < 1:
         raise ConfigError(
             f"task.validation_fraction: {config.task.validation_fraction} must lie between 0 and 1, such as 0.1"
         )
-    _at_least("task.training_crop", config.task.training_crop, 1)
-    taken: frozenset[str] = getattr(DATASETS[config.task.dataset], "takes", frozenset())
-    for field in ("classes", "training_crop", "keep_decoded"):
-        value = getattr(config.task, field)
-        if value not in (None, False) and field not in taken:
-            raise ConfigError(f"task.{field}: data set '{config.task.dataset}' has no such choice; leave it out")
-    _one_of("task.interpolation", config.task.interpolation, INTERPOLATIONS)
     _check_teacher(config.teacher)
-    _check_choices("method", config.method)
+    for group in CHOOSERS:
+        _check_choices(group, getattr(config, group))
+        check_options(group, getattr(config, group), epochs=0)
     _one_of("mixed_precision", config.mixed_precision, PRECISIONS)
     _one_of("evaluation.split", config.evaluation.split, ("train", "validation", "test"))
     _one_of("evaluation.server_precision", config.evaluation.server_precision, ("fp32", "bf16"))
@@ -53,11 +42,8 @@ def check(config: RunConfig) -> None:
     _at_least("evaluation.samples", config.evaluation.samples, 1)
     _at_least("evaluation.latency_repeats", config.evaluation.latency_repeats, 0)
     _at_least("evaluation.threads", config.evaluation.threads, 1)
-    if not 0 <= config.evaluation.bootstrap <= MAX_RESAMPLES:
-        raise ConfigError(f"evaluation.bootstrap: {config.evaluation.bootstrap} is not in 0 ... {MAX_RESAMPLES}")
     if config.evaluation.export_int8 and not config.evaluation.export:
         raise ConfigError("evaluation.export_int8: what is quantized is an exported graph; add evaluation.export=true")
-    _one_of("evaluation.coco_backend", config.evaluation.coco_backend, COCO_BACKENDS)
     _at_least("workers", config.workers, 0)
     if not 0 <= config.seed < MAX_SEED:
         raise ConfigError(f"seed: {config.seed} is not in 0 ... {MAX_SEED - 1}")
@@ -83,6 +69,9 @@ def _check_choices(group: str, options: object) -> None:
     """Checks the fields that say themselves what can be chosen."""
     schema: type = type(options)
     for each in meanings(schema):
+        # Those of a teacher depend on each other.
+        if group == "teacher" and each.name in CHOOSERS[group]:
+            continue
         value = getattr(options, each.name)
         if each.choices is None or value is None:
             continue
@@ -117,12 +106,6 @@ def _check_stage(name: str, stage: StageConfig) -> None:
 
 
 def _check_teacher(config: TeacherConfig) -> None:
-    if config.backbone is not None:
-        _known("teacher.backbone", config.backbone, TEACHERS)
-        if config.library or config.weights != "random":
-            raise ConfigError(
-                "teacher.backbone: needs a model registered here, with teacher.weights=random; or set it to null"
-            )
     if not config.library:
         _known("teacher.name", config.name, TEACHERS)
         return

@@ -1,7 +1,7 @@
 """Composing configurations from YAML files and overrides, with the full key in every error.
 
-YAML files under `configs/` fill the groups; `key=value` overrides come last. What a method adds (`method.*`) is a
-dataclass in the method's own file, found through the registry.
+YAML files under `configs/` fill the groups; `key=value` overrides come last. What a method, a task, a data set or a
+teacher adds to its group is a dataclass in its own file, found through the registry; see `groups`.
 """
 
 import re
@@ -26,16 +26,16 @@ from sc2bench.config.files import (
     require_no_recipe,
 )
 from sc2bench.config.former import refuse_former, typed_former, upgraded
+from sc2bench.config.groups import CHOOSERS, owners_of, require_owned, schema_of
 from sc2bench.config.milestones import keys_set, rescale
+from sc2bench.config.moved import refuse_moved, renewed
 from sc2bench.config.overrides import Override, put, unquoted
 from sc2bench.config.reading import Plain, read_yaml
 from sc2bench.config.references import Verbatim, literal, resolve
 from sc2bench.config.schemas import (
     EvaluationConfig,
-    RunConfig,
+    ExperimentConfig,
     Settings,
-    TaskConfig,
-    TeacherConfig,
 )
 from sc2bench.config.stages import StageConfig, config_class_at, owner_of, typed_stage
 from sc2bench.config.unused import has_rate, ignored, takes
@@ -51,7 +51,7 @@ _RATE = re.compile(r"(?<!\\)\$\{rate\}")
 _TASK, _METHOD = "fashion_mnist", "entropic_student"
 
 
-def compose(overrides: Sequence[str] = (), config_dirs: Sequence[str] = ()) -> RunConfig:
+def compose(overrides: Sequence[str] = (), config_dirs: Sequence[str] = ()) -> ExperimentConfig:
     """Composes one experiment from the YAML files and overrides, and checks it.
 
     Where an override changes the epochs of a stage, milestones that were set before it move along; see `rescale`.
@@ -69,7 +69,7 @@ def compose(overrides: Sequence[str] = (), config_dirs: Sequence[str] = ()) -> R
     return _composed([Override.of(text) for text in overrides], config_places(config_dirs), {})
 
 
-def compose_whole(path: str | Path, overrides: Sequence[str] = (), config_dirs: Sequence[str] = ()) -> RunConfig:
+def compose_whole(path: str | Path, overrides: Sequence[str] = (), config_dirs: Sequence[str] = ()) -> ExperimentConfig:
     """Composes the experiment that one file holds, such as `written` makes it, with overrides laid over it.
 
     Args:
@@ -100,7 +100,7 @@ def compose_whole(path: str | Path, overrides: Sequence[str] = (), config_dirs: 
     return config
 
 
-def written(config: RunConfig) -> str:
+def written(config: ExperimentConfig) -> str:
     """A whole configuration as YAML, which `compose_whole` reads as the same one."""
     # A dollar sign would be the start of a reference.
     text: str = yaml.safe_dump(_escaped(config.resolved()), sort_keys=False, allow_unicode=True, width=120)
@@ -120,13 +120,14 @@ def _composed(
     places: tuple[Path, ...],
     given: dict[str, Any],
     whole: dict[str, Any] | None = None,
-) -> RunConfig:
+) -> ExperimentConfig:
     """Composes overrides over the files that they choose, or over a whole configuration."""
     chosen = {each.key: unquoted(each.text) for each in overrides if each.key in FILE_GROUPS}
     tree = {"rate": None} | (composed_files(chosen, places) if whole is None else whole) | given
     settings = [each for each in overrides if each.key not in FILE_GROUPS]
     _apply(tree, settings)
     refuse_former(tree)
+    refuse_moved(tree)
     tree = resolve(tree, "the configuration")
     stages = [each for each in settings if each.shared and each.stage]
     config = _expanded(from_resolved(_with_parts(tree, places, stages)))
@@ -144,7 +145,7 @@ def _composed(
 
 
 def _check_untrained(
-    config: RunConfig, chosen: Mapping[str, str], settings: Sequence[Override], places: tuple[Path, ...]
+    config: ExperimentConfig, chosen: Mapping[str, str], settings: Sequence[Override], places: tuple[Path, ...]
 ) -> None:
     """Refuses a method that learns and has no stages of training: `run` would measure random weights."""
     task, method, recipe = chosen.get("task", _TASK), chosen.get("method", _METHOD), chosen.get("recipe")
@@ -160,30 +161,45 @@ def _check_untrained(
 
 def _apply(tree: dict[str, Any], settings: Sequence[Override]) -> None:
     """Sets the fields that overrides name, in order; those for all experiments only where they are of use."""
-    names = [each.text for each in settings if each.key == "method.name"]
-    method = tree.get("method")
-    if names and isinstance(method, dict):
-        method = method | {"name": unquoted(names[-1])}
-    schema = _method_schema(method)
+    schemas = _schemas({group: _chosen(group, tree, settings) for group in CHOOSERS}, settled=False)
     has = {name for name in STAGES if tree.get(name) is not None}
     has |= {each.stage for each in settings if each.stage and not each.shared}
-    assert method is not None
-    knob = METHODS[method["name"]].rate_knob is not None
+    knob = METHODS[_chosen("method", tree, settings)["name"]].rate_knob is not None
     for shared, group in groupby(settings, key=lambda each: each.shared):
-        level = [each for each in group if not shared or (each.stage in (None, *has) and (each.key != "rate" or knob))]
+        level = [
+            each
+            for each in group
+            if not shared
+            or (each.stage in (None, *has) and (each.key != "rate" or knob) and not _of_others(each, schemas))
+        ]
         before = {name: deepcopy(tree.get(name)) for name in STAGES}
         keys: set[str] = set()
         for each in level:
             if not shared or takes(tree, each.key):
-                keys |= keys_set(each.key, _set(tree, each, schema))
+                keys |= keys_set(each.key, _set(tree, each, schemas))
         for name in STAGES:
             if f"{name}.epochs" in keys and isinstance(tree.get(name), dict):
                 rescale(before[name], tree[name], name, keys)
 
 
-def _set(tree: dict[str, Any], override: Override, method: type) -> Any:
+def _chosen(group: str, tree: dict[str, Any], settings: Sequence[Override]) -> dict[str, Any]:
+    """What the fields of a group depend on, once overrides are applied."""
+    found = tree.get(group)
+    found = {name: found.get(name) for name in CHOOSERS[group]} if isinstance(found, dict) else {}
+    return found | {
+        name: unquoted(each.text) for each in settings for name in CHOOSERS[group] if each.key == f"{group}.{name}"
+    }
+
+
+def _of_others(override: Override, schemas: dict[str, type]) -> bool:
+    """Whether an override sets an option that other data sets, tasks or teachers have, and the chosen ones have not."""
+    group, _, name = override.key.partition(".")
+    own = {f.name for f in fields(schemas[group])} if group in ("task", "teacher") else {name}
+    return name not in own and bool(owners_of(group, name))
+
+
+def _set(tree: dict[str, Any], override: Override, schemas: dict[str, type]) -> Any:
     group, *path = override.key.split(".")
-    schemas = _schemas(method)
     owner = owner_of(tree, (group, *path))
     options = None if owner is None else config_class_at(*owner)
     if options is not None:
@@ -230,12 +246,12 @@ def _expanded(config: Any) -> Any:
         if isinstance(value, str):
             setattr(config, name, at_home(value))
         for inner in value.values() if isinstance(value, dict) else [value]:
-            if is_dataclass(inner) and not isinstance(inner, RunConfig):
+            if is_dataclass(inner) and not isinstance(inner, ExperimentConfig):
                 _expanded(inner)
     return config
 
 
-def from_resolved(raw: dict[str, Any]) -> RunConfig:
+def from_resolved(raw: dict[str, Any]) -> ExperimentConfig:
     """Checks a configuration that is whole already, such as one stored with a record; raises `ConfigError`."""
     if not isinstance(raw, dict):
         raise ConfigError(f"'{raw}' is no configuration; it has no fields")
@@ -244,7 +260,7 @@ def from_resolved(raw: dict[str, Any]) -> RunConfig:
     return config
 
 
-def _typed_run(raw: dict[str, Any]) -> RunConfig:
+def _typed_run(raw: dict[str, Any]) -> ExperimentConfig:
     members = raw.get("members") or []
     if not isinstance(members, list):
         raise ConfigError(f"members: '{members}' is no list of experiments")
@@ -252,7 +268,8 @@ def _typed_run(raw: dict[str, Any]) -> RunConfig:
         "source": None if raw.get("source") is None else from_resolved(raw["source"]),
         "members": [from_resolved(member) for member in members],
     }
-    schemas = _schemas(_method_schema(raw.get("method")))
+    schemas = _schemas(raw)
+    raw = renewed(raw, schemas)
     scalars = {key: value for key, value in raw.items() if key not in (*schemas, *parts)}
     settings = typed(Settings, scalars, "", extra=(*schemas, *parts))
     groups = {"method": _typed_group(schemas["method"], raw["method"], "method")}
@@ -260,13 +277,26 @@ def _typed_run(raw: dict[str, Any]) -> RunConfig:
     require_rate(groups["method"], settings.rate)
     for name, schema in schemas.items():
         if name not in groups and raw.get(name) is not None:
+            if name in CHOOSERS:
+                require_owned(name, raw[name], schema)
             groups[name] = _typed_group(schema, raw[name], name)
-    return RunConfig(**vars(settings), **groups, **parts)  # type: ignore[arg-type]
+    return ExperimentConfig(**vars(settings), **groups, **parts)  # type: ignore[arg-type]
 
 
-def _schemas(method: type) -> dict[str, type]:
-    stages = dict.fromkeys(STAGES, StageConfig)
-    return {"task": TaskConfig, "teacher": TeacherConfig, "method": method, **stages, "evaluation": EvaluationConfig}
+def _schemas(raw: dict[str, Any], *, settled: bool = True) -> dict[str, type]:
+    """The dataclass of each group.
+
+    Args:
+        raw: the groups.
+        settled: whether names are final; a reference to another field is not, and stands for no known one.
+    """
+    named: dict[str, type] = {}
+    for group in CHOOSERS:
+        chosen = raw.get(group)
+        if not settled and isinstance(chosen, dict):
+            chosen = {name: value for name, value in chosen.items() if not (isinstance(value, str) and "${" in value)}
+        named[group] = schema_of(group, chosen)
+    return {**named, **dict.fromkeys(STAGES, StageConfig), "evaluation": EvaluationConfig}
 
 
 _typed_groups: dict[tuple[type, str, str], Any] = {}
@@ -291,12 +321,3 @@ def _marked(value: Any) -> Any:
     if isinstance(value, list):
         return [_marked(item) for item in value]
     return (str(value),) if isinstance(value, Plain) else value
-
-
-def _method_schema(method: Any) -> type:
-    if not isinstance(method, dict) or not isinstance(method.get("name"), str):
-        raise ConfigError("method.name: no method is chosen; add method=NAME")
-    try:
-        return METHODS[method["name"]].config_class
-    except ConfigError as error:
-        raise ConfigError(f"method.name: {error}") from None

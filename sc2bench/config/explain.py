@@ -17,8 +17,8 @@ from sc2bench.config.files import FILE_GROUPS, STAGES, config_files
 from sc2bench.config.meanings import Meaning, meanings
 from sc2bench.config.schemas import (
     EvaluationConfig,
+    ExperimentConfig,
     MethodConfig,
-    RunConfig,
     Settings,
     StageConfig,
     SuiteConfig,
@@ -101,7 +101,7 @@ def _holds(each: _Key, key: str) -> bool:
 
 
 def _top_keys() -> Iterator[_Key]:
-    for each in meanings(RunConfig):
+    for each in meanings(ExperimentConfig):
         if each.name in _TOP:
             yield _Key(each.name, each)
 

@@ -1,11 +1,12 @@
-"""Options that belong to what they configure: losses, optimizers and schedules are registered with a dataclass of them.
+"""Options that belong to what they configure: what is registered has a dataclass of them, its `config_class`.
 
-Each such dataclass is one of `LossConfig`, `OptimizerConfig` or `ScheduleConfig`, with fields of its own.
+Those of losses, optimizers and schedules derive from `LossConfig`, `OptimizerConfig` and `ScheduleConfig`; those of
+data sets and tasks, teachers and methods from `TaskConfig`, `TeacherConfig` and `MethodConfig` of `schemas`.
 """
 
 from collections.abc import Iterable
 from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from annotated_doc import Doc
 from omegaconf import MISSING as REQUIRED
@@ -14,6 +15,9 @@ from sc2bench.core.errors import ConfigError
 
 FORMERLY = "formerly"
 IN_EPOCHS = "in_epochs"
+COUNTS = "counts"
+# What experiments are named by: all that says what is learned, what is measured, or nothing of the option.
+Counts = Literal["always", "measured", "never"]
 _BOUNDS = "bounds"
 
 
@@ -25,6 +29,7 @@ def option(
     above: float | None = None,
     in_epochs: bool = False,
     formerly: str | None = None,
+    counts: Counts = "always",
 ) -> Any:
     """A field of a dataclass of options, whose values are checked before anything runs.
 
@@ -36,8 +41,10 @@ def option(
         in_epochs: whether it is a list of epochs of the stage, which move along where the number of epochs is changed.
         formerly: the key that it had when all options lay in the stage. Experiments are still named by that, and
             configurations that were stored then are read. Nothing new has one.
+        counts: of a task, a data set, a teacher or a method: "measured" for what changes no training, only what is
+            measured; "never" for what changes no result, such as a place.
     """
-    metadata = {_BOUNDS: (least, most, above), IN_EPOCHS: in_epochs, FORMERLY: formerly}
+    metadata = {_BOUNDS: (least, most, above), IN_EPOCHS: in_epochs, FORMERLY: formerly, COUNTS: counts}
     if isinstance(default, list):
         return field(default_factory=lambda: list(default), metadata=metadata)
     return field(default=default, metadata=metadata)
@@ -51,6 +58,10 @@ class Options:
 
     def problems(self) -> dict[str, str]:
         """Names of the fields whose values don't go with those of the others, each with the reason and the way out."""
+        return {}
+
+    def unused(self) -> dict[str, str]:
+        """Names of the fields that have no effect beside the values of the others, each with the reason."""
         return {}
 
 

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from enum import Enum
 from pathlib import PurePath
 from typing import Annotated, Any
@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from annotated_doc import Doc
 
 from sc2bench.config.former import identity
-from sc2bench.config.options import changed
+from sc2bench.config.options import COUNTS, Options, changed, option
 from sc2bench.config.stages import FORMER, STAGES, StageConfig
 from sc2bench.core.registry import DATASETS, METHODS, TASKS, TEACHER_LIBRARIES, TEACHERS
 
@@ -20,32 +20,15 @@ SPLITS = ("train", "validation", "test")
 
 
 @dataclass
-class TaskConfig:
-    """What is predicted, and from which data."""
+class TaskConfig(Options):
+    """What is predicted, and from which data; data sets and tasks add options of their own."""
 
     name: Annotated[str, Doc("What is predicted."), TASKS] = "???"
     dataset: Annotated[str, Doc("The data that it is predicted from."), DATASETS] = "???"
     root: Annotated[
         str | None,
         Doc("Folder of the data set; null: its own search (environment variable, system folder, download)."),
-    ] = None
-    resize: Annotated[
-        int | None,
-        Doc(
-            "Pixels that the shorter side is resized to, of data sets of files; null: the data set's own size, and for "
-            "segmentation images stay as they are."
-        ),
-    ] = None
-    crop: Annotated[
-        int | None,
-        Doc(
-            "Pixels of the square that is cut out of the middle, in training out of a random place, of data sets of "
-            "files; null: the data set's own size. For segmentation nothing is cut out but in training."
-        ),
-    ] = None
-    interpolation: Annotated[str, Doc("How images of data sets of files are resized: one of Pillow's filters.")] = (
-        "bilinear"
-    )
+    ] = option(None, counts="never")
     validation_fraction: Annotated[
         float | None,
         Doc(
@@ -53,29 +36,11 @@ class TaskConfig:
             "it; null: the data set's own share, and more of a small one."
         ),
     ] = None
-    classes: Annotated[
-        str | None,
-        Doc(
-            'What names of class folders of photographs mean: "imagenet1k", classes of ImageNet by WordNet IDs or by '
-            'indices among its 1000; "folders", each is a class; null: as the data set says.'
-        ),
-    ] = None
-    training_crop: Annotated[
-        int | None,
-        Doc(
-            "Training sees random squares of so many pixels a side out of the middle of the resized images, in their "
-            "scale; null: random parts of any scale and shape, resized to crop."
-        ),
-    ] = None
-    keep_decoded: Annotated[
-        bool,
-        Doc("Whether images are decoded once and kept, in memory or in a file of the cache that is mapped into it."),
-    ] = False
 
 
 @dataclass
-class TeacherConfig:
-    """The reference model."""
+class TeacherConfig(Options):
+    """The reference model; teachers and libraries add options of their own."""
 
     name: Annotated[str, Doc("A model that is registered here, or one of the library's own."), TEACHERS] = "???"
     weights: Annotated[
@@ -89,11 +54,6 @@ class TeacherConfig:
     library: Annotated[
         str, Doc('Where the model comes from; "" for one that is registered here.'), TEACHER_LIBRARIES
     ] = ""
-    backbone: Annotated[
-        str | None,
-        Doc("A model registered here whose packaged layers are what one with random weights starts with."),
-        TEACHERS,
-    ] = None
     new_head: Annotated[
         bool,
         Doc(
@@ -124,9 +84,6 @@ class EvaluationConfig:
         int | None,
         Doc("Pixels of an image that a receiver takes on itself to decode, at most; null: the package's own bound."),
     ] = None
-    coco_backend: Annotated[str, Doc("What computes mean average precision."), ("pycocotools", "faster_coco_eval")] = (
-        "pycocotools"
-    )
     server_precision: Annotated[
         str,
         Doc(
@@ -154,14 +111,6 @@ class EvaluationConfig:
     ] = False
     export_int8: Annotated[bool, Doc("With export: also with an encoder that is quantized to 8 bits.")] = False
     batch_pixels: Annotated[int, Doc("Pixels that the networks take at once, at most, on both sides.")] = 1 << 24
-    bootstrap: Annotated[
-        int,
-        Doc(
-            "How often images are drawn again for the confidence intervals of mAP and mIoU; 0: they have none. For mAP "
-            "that takes about 2 seconds for 500 images and 20 for COCO's 5,000. It changes no measured value, so that "
-            "it does not make another point."
-        ),
-    ] = 1000
 
 
 @dataclass
@@ -186,7 +135,7 @@ class Settings:
 
 
 @dataclass
-class RunConfig(Settings):
+class ExperimentConfig(Settings):
     """One experiment: train (if the method learns) and measure one point of a rate-quality curve."""
 
     task: TaskConfig = field(default_factory=TaskConfig)
@@ -198,19 +147,19 @@ class RunConfig(Settings):
     stage3: StageConfig | None = None
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     source: Annotated[
-        "RunConfig | None",
+        "ExperimentConfig | None",
         Doc(
             "The experiment whose trained device half is taken over, such as that of another task: a list of "
             "overrides, such as [task=ilsvrc2012, method=entropic_student, rate=0.16]."
         ),
     ] = None
     members: Annotated[
-        list["RunConfig"],
+        list["ExperimentConfig"],
         Doc("Experiments whose trained server halves stand behind one device half: a list of lists of overrides."),
     ] = field(default_factory=list)
 
     @property
-    def parts(self) -> list["RunConfig"]:
+    def parts(self) -> list["ExperimentConfig"]:
         """The experiments that must be trained before this one."""
         return [*([] if self.source is None else [self.source]), *self.members]
 
@@ -237,25 +186,21 @@ class RunConfig(Settings):
 _PLACES = ("output", "checkpoints", "workers")
 # The groups that may limit what is used of the data.
 _LIMITED = ("stage1", "stage2", "stage3", "evaluation")
-# Of the evaluation: what says more about a measured point, and does not change it.
-_ADDITIONS = ("bootstrap",)
 
 
-def _digest(config: RunConfig, leave_out: Iterable[str]) -> str:
+def _digest(config: ExperimentConfig, leave_out: Iterable[str]) -> str:
     """Hashes all fields that differ from their defaults, so that a field added later changes no old hash.
 
     In turn a default must never be changed: new behaviour is a new field, or a value in a YAML file.
     """
     stages = {name: identity(stage) for name, stage in config.stages.items()}
     kept = changed(config, leave_out=(*leave_out, *stages)) | stages
-    for place in ("root", "keep_decoded"):
-        kept.get("task", {}).pop(place, None)
+    measured = _taken_out(config, kept)
+    if "evaluation" not in leave_out and measured:
+        kept["evaluation"] = kept.get("evaluation", {}) | measured
     # What "auto" comes to on a machine is a part of the surroundings; single precision is the usual.
     if config.mixed_precision == "no":
         kept.pop("mixed_precision", None)
-    evaluation = {key: value for key, value in kept.pop("evaluation", {}).items() if key not in _ADDITIONS}
-    if evaluation:
-        kept["evaluation"] = evaluation
     if config.source is not None:
         kept["source"] = config.source.training_hash()
     if config.members:
@@ -266,6 +211,19 @@ def _digest(config: RunConfig, leave_out: Iterable[str]) -> str:
         kept["part"] = "spread"
     text = json.dumps(_plain(kept), sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
+
+
+def _taken_out(config: ExperimentConfig, kept: dict[str, Any]) -> dict[str, Any]:
+    """Takes options out of the groups that they stand in which say nothing of training; gives those of measuring."""
+    measured: dict[str, Any] = {}
+    for group in ("task", "teacher", "method"):
+        options = getattr(config, group)
+        for each in fields(options) if group in kept and options is not None else ():
+            counts = each.metadata.get(COUNTS, "always")
+            if counts != "always" and each.name in kept[group]:
+                value = kept[group].pop(each.name)
+                measured |= {each.name: value} if counts == "measured" else {}
+    return measured
 
 
 def _in_random_order(dataset: str) -> bool:
@@ -297,7 +255,7 @@ def _plain(value: Any) -> Any:
 
 
 @dataclass
-class MethodConfig:
+class MethodConfig(Options):
     """What a method can be told; each method has fields of its own beside its name."""
 
     name: Annotated[str, Doc("How the input is turned into bytes, and bytes into predictions."), METHODS] = "???"
@@ -309,10 +267,6 @@ class MethodConfig:
     def learns(self) -> bool:
         """Whether the weights are worth nothing until they are trained here, whatever the method's file says."""
         return False
-
-    def unused(self) -> dict[str, str]:
-        """Names of the fields that have no effect beside the values of the others, each with the reason."""
-        return {}
 
 
 @dataclass

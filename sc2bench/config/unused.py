@@ -3,21 +3,18 @@
 from dataclasses import fields
 from typing import Any
 
-from sc2bench.config.schemas import RunConfig
+from sc2bench.config.groups import CHOOSERS
+from sc2bench.config.schemas import ExperimentConfig
 from sc2bench.config.stages import config_class_at, owner_of, unknown_option
-from sc2bench.core.registry import DATASETS, METHODS
-
-# The task whose loss is that of its detectors.
-_BOXES = "object_detection"
-_WITHOUT_BOXES = ("image_classification", "semantic_segmentation")
+from sc2bench.core.registry import METHODS, TASKS
 
 
-def has_rate(config: RunConfig) -> bool:
+def has_rate(config: ExperimentConfig) -> bool:
     """Whether the method has a rate knob, and it turns something."""
     return METHODS[config.method.name].rate_knob is not None and config.method.has_rate()
 
 
-def ignored(config: RunConfig, key: str) -> str | None:
+def ignored(config: ExperimentConfig, key: str) -> str | None:
     """Why a setting has no effect, as the tail of a sentence that begins with its key; `None` if it has one.
 
     A setting to its default is never in the way.
@@ -29,34 +26,25 @@ def ignored(config: RunConfig, key: str) -> str | None:
         return _ignored_by_stage(config, group, name)
     if group.startswith("stage") and name:
         return f"there is no {group}; the experiment has {', '.join(config.stages) or 'no stages of training'}"
-    if group == "method":
-        return config.method.unused().get(name)
-    if group == "task" and name in ("resize", "crop", "interpolation") and _has_own_sizes(config.task.dataset):
-        value = getattr(config.task, name)
-        return None if value in (None, "bilinear") else f"data set '{config.task.dataset}' has sizes of its own"
-    if key == "evaluation.coco_backend" and config.task.name in _WITHOUT_BOXES:
-        backend = config.evaluation.coco_backend
-        return None if backend == "pycocotools" else f"task '{config.task.name}' has no mean average precision"
+    if group in CHOOSERS:
+        reason: str | None = getattr(config, group).unused().get(name)
+        return reason
     return None
 
 
-def _ignored_by_stage(config: RunConfig, stage: str, name: str) -> str | None:
+def _ignored_by_stage(config: ExperimentConfig, stage: str, name: str) -> str | None:
     owner, _, option = name.rpartition(".")
-    if option == "label_smoothing" and config.task.name == _BOXES:
+    if option == "label_smoothing" and not getattr(TASKS[config.task.name], "smooths_labels", True):
         options = config.stages[stage].chosen().get(owner)
         smooths = getattr(options, option, 0) > 0
-        return f"the loss of task '{_BOXES}' smooths no labels; leave it out" if smooths else None
+        return f"the loss of task '{config.task.name}' smooths no labels; leave it out" if smooths else None
     return unknown_option(config.stages[stage], name.split("."))
 
 
-def _named(config: RunConfig) -> str:
+def _named(config: ExperimentConfig) -> str:
     """The method, with its codec if it is the one that has no rate."""
     name = config.method.name
     return name if METHODS[name].rate_knob is None else f"{name}' with codec '{getattr(config.method, 'codec', '')}"
-
-
-def _has_own_sizes(dataset: str) -> bool:
-    return dataset in DATASETS and getattr(DATASETS[dataset], "own_sizes", False)
 
 
 _RATE = "method '{}' has no rate knob, so {:g} would change nothing; leave rate out"

@@ -124,6 +124,20 @@ def _taken_back_on_failure() -> Iterator[set[str]]:
         modules |= {origin for origin in origins if origin.partition(".")[0] != _PACKAGE}
 
 
+def configured(config_class: type) -> Callable[[Any], Any]:
+    """Returns a decorator that tells of a function, such as the opener of a data set, what its options are.
+
+    Args:
+        config_class: a dataclass derived from that of the group that the options stand in; see `config.options`.
+    """
+
+    def decorate(entry: Any) -> Any:
+        entry.config_class = config_class
+        return entry
+
+    return decorate
+
+
 def load_plugins(paths: Iterable[str]) -> None:
     """Imports Python files that register methods, codecs or data sets of a user's own.
 

@@ -3,7 +3,7 @@
 from sc2bench.data.augmentations import augment
 from sc2bench.data.base import Batch, EpochSampler, ImageSet, ManyTargets, MemoryImages
 from sc2bench.data.loading import PixelLimit, watching
-from sc2bench.data.opening import checked_fingerprint, fingerprint_of, load_dataset
+from sc2bench.data.opening import checked_fingerprint, fingerprint_of, load_dataset, spec_of
 from sc2bench.data.parts import in_random_order
 
 __all__ = [
@@ -18,5 +18,6 @@ __all__ = [
     "fingerprint_of",
     "in_random_order",
     "load_dataset",
+    "spec_of",
     "watching",
 ]

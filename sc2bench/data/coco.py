@@ -17,8 +17,9 @@ from sc2bench.core.registry import DATASETS
 from sc2bench.data.coco_entries import read_entries
 from sc2bench.data.decoding import ImageError, read_rgb
 from sc2bench.data.fingerprints import digest, digest_files, located
-from sc2bench.data.layout import check_folders, find_root, held_out, keeps_sizes, own_sizes
+from sc2bench.data.layout import check_folders, find_root, held_out, specified
 from sc2bench.data.varied import MAX_SIDE, VariedImages
+from sc2bench.wire.inputs import ImageSpec
 
 VARIABLE = "SC2BENCH_COCO2017"
 BACKGROUND = "__background__"
@@ -27,12 +28,13 @@ VALIDATION_EVERY = 100
 
 
 @DATASETS.register("coco2017")
-@own_sizes
+@specified(lambda task: ImageSpec(3))
 @located(VARIABLE)
 def coco2017(task: TaskConfig, split: str) -> VariedImages:
     """Opens a split of COCO 2017, or of any data set in the same files.
 
-    Class indices are category ids: 91 classes with the background and the unused ids, as torchvision's models have.
+    Images have their own sizes, for detectors scale them themselves. Class indices are category ids: 91 classes with
+    the background and the unused ids, as torchvision's models have.
 
     Args:
         task: its `root` holds `annotations/instances_{train,val}2017.json`, `train2017/` and `val2017/`; `None`: the
@@ -41,10 +43,8 @@ def coco2017(task: TaskConfig, split: str) -> VariedImages:
             "validation" (the others; more of a small data set, see `held_out`) or "test" (`val2017`).
 
     Raises:
-        ConfigError: the task asks for a size; detectors scale images themselves.
         DataError: a file is missing or damaged, or contradicts itself.
     """
-    keeps_sizes(task, "images of coco2017 are used in their own sizes, and detectors scale them themselves")
     root = find_root(task, VARIABLE, "annotations/, train2017/ and val2017/")
     part = "val2017" if split == "test" else "train2017"
     check_folders(task, VARIABLE, (root, root / "annotations", root / part))

@@ -1,19 +1,52 @@
 """Images of varied size to squares of one size, as models for ImageNet are trained and measured."""
 
 from collections.abc import Sequence
-from typing import TypeVar
+from dataclasses import dataclass
+from typing import Annotated, TypeVar
 
 import numpy as np
 import torch
+from annotated_doc import Doc
 from PIL import Image
 from torch import Tensor
 from torchvision.transforms import InterpolationMode, RandomResizedCrop, functional
+
+from sc2bench.config import TaskConfig, option
 
 # The share of the area and the width over height that a random crop may have (Szegedy et al. 2015).
 SCALE = (0.08, 1.0)
 RATIO = (3 / 4, 4 / 3)
 
 Square = TypeVar("Square", Tensor, np.ndarray)
+# Those of Pillow.
+INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "box", "hamming", "lanczos")
+
+
+@dataclass
+class SizesConfig(TaskConfig):
+    """Options of data sets of files whose images are brought to a size."""
+
+    resize: Annotated[
+        int | None,
+        Doc(
+            "Pixels that the shorter side is resized to; null: the data set's own size, and for segmentation images "
+            "stay as they are."
+        ),
+    ] = option(None, least=1)
+    crop: Annotated[
+        int | None,
+        Doc(
+            "Pixels of the square that is cut out of the middle, in training out of a random place; null: the data "
+            "set's own size. For segmentation nothing is cut out but in training."
+        ),
+    ] = option(None, least=1)
+    interpolation: Annotated[str, Doc("How images are resized: one of Pillow's filters."), INTERPOLATIONS] = "bilinear"
+
+    def problems(self) -> dict[str, str]:
+        """A crop of a smaller image, which would have black margins."""
+        if self.resize is not None and self.crop is not None and self.resize < self.crop:
+            return {"resize": f"{self.resize} is below the least value, {self.crop}"}
+        return super().problems()
 
 
 class Crops:

@@ -18,13 +18,15 @@ from sc2bench.core.home import home_folder
 from sc2bench.core.registry import DATASETS
 from sc2bench.data.base import MemoryImages
 from sc2bench.data.fingerprints import located
-from sc2bench.data.layout import held_out, is_folder, keeps_sizes, own_sizes
+from sc2bench.data.layout import held_out, is_folder, specified
 from sc2bench.data.parts import in_random_order
+from sc2bench.wire.inputs import ImageSpec
 
 VARIABLE = "SC2BENCH_FASHION_MNIST"
 SYSTEM_FOLDER = Path("/usr/share/datasets/fashion-mnist")
 CACHE_FOLDER = home_folder() / ".cache" / "sc2bench"
 REMEDY = f"install Debian's dataset-fashion-mnist, set {VARIABLE} or give task.root=FOLDER"
+SIZE = (28, 28)
 CLASSES = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
 # Of each 12 training samples the last one is for validation: 5,000 of the 60,000.
 VALIDATION_EVERY = 12
@@ -34,7 +36,7 @@ _PIECE = 1 << 20
 
 
 @DATASETS.register("fashion_mnist")
-@own_sizes
+@specified(lambda task: ImageSpec(1, SIZE))
 @located(VARIABLE, train="c066feed225f879d", validation="07f32aa937939940", test="8484f885a564a587")
 @in_random_order
 def fashion_mnist(task: TaskConfig, split: str) -> MemoryImages:
@@ -47,15 +49,13 @@ def fashion_mnist(task: TaskConfig, split: str) -> MemoryImages:
             the same format may hold out a share of their own; see `held_out`.
 
     Raises:
-        ConfigError: the task asks for another size.
         DataError: a file is missing or damaged.
     """
-    keeps_sizes(task, "Fashion-MNIST is used in its own size, 28x28")
     folder = _folder(task.root)
     prefix = "t10k" if split == "test" else "train"
     images = _read_idx(folder / f"{prefix}-images-idx3-ubyte", dimensions=3)
     labels = _read_idx(folder / f"{prefix}-labels-idx1-ubyte", dimensions=1)
-    if len(images) != len(labels) or images.shape[1:] != (28, 28) or labels.max(initial=0) >= len(CLASSES):
+    if len(images) != len(labels) or images.shape[1:] != SIZE or labels.max(initial=0) >= len(CLASSES):
         raise DataError(f"{folder}: {prefix} images {images.shape} and labels {labels.shape} don't fit; {REMEDY}")
     shuffled = hashlib.blake2b(labels.tobytes(), digest_size=8).hexdigest() in _PUBLISHED
     targets = labels.astype(np.int64)

@@ -2,14 +2,21 @@
 
 from pathlib import Path
 
-from sc2bench.config import TaskConfig
 from sc2bench.core.errors import DataError
-from sc2bench.core.registry import DATASETS
+from sc2bench.core.registry import DATASETS, configured
 from sc2bench.data.base import ImageSet
 from sc2bench.data.fingerprints import located
 from sc2bench.data.folder import FolderImages, class_names, list_images
-from sc2bench.data.imagenet_folders import FOLDERS, imagenet_split, kept_if_wanted, make_crops, meaning
-from sc2bench.data.layout import check_folders, find_root, held_out, takes
+from sc2bench.data.imagenet_folders import (
+    FOLDERS,
+    PhotographsConfig,
+    imagenet_split,
+    kept_if_wanted,
+    make_crops,
+    side_of,
+)
+from sc2bench.data.layout import check_folders, find_root, held_out, specified
+from sc2bench.wire.inputs import ImageSpec
 
 VARIABLE = "SC2BENCH_ILSVRC2012"
 # Of each 100 training samples the last one is for validation: 12,811 of the 1,281,167.
@@ -17,9 +24,10 @@ VALIDATION_EVERY = 100
 
 
 @DATASETS.register("ilsvrc2012")
+@configured(PhotographsConfig)
+@specified(lambda task: ImageSpec(3, (side_of(task), side_of(task))))
 @located(VARIABLE)
-@takes("classes", "training_crop", "keep_decoded")
-def ilsvrc2012(task: TaskConfig, split: str) -> ImageSet:
+def ilsvrc2012(task: PhotographsConfig, split: str) -> ImageSet:
     """Opens a split of ImageNet, or of any data set in the same folders.
 
     Args:
@@ -30,11 +38,10 @@ def ilsvrc2012(task: TaskConfig, split: str) -> ImageSet:
             `held_out`) or "test" (`val`).
 
     Raises:
-        ConfigError: sizes that don't fit each other, or an unknown meaning of the folders.
         DataError: a folder is missing or empty, or `val` has other classes than `train`.
     """
     root = find_root(task, VARIABLE, "train/ and val/")
-    of_folders = meaning(task, FOLDERS) == FOLDERS
+    of_folders = (task.classes or FOLDERS) == FOLDERS
     needed = ["val" if split == "test" else "train"]
     if of_folders and split == "test":
         # The folders of `train` say which classes there are.
@@ -45,7 +52,9 @@ def ilsvrc2012(task: TaskConfig, split: str) -> ImageSet:
     return imagenet_split(task, root, split, VALIDATION_EVERY)
 
 
-def folders_split(task: TaskConfig, root: Path, split: str, every: int | None, source: str | None = None) -> ImageSet:
+def folders_split(
+    task: PhotographsConfig, root: Path, split: str, every: int | None, source: str | None = None
+) -> ImageSet:
     """Opens a split whose classes are the folders of `train`; arguments and errors as those of `imagenet_split`."""
     crops = make_crops(task)
     classes = class_names(root / "train")

@@ -2,21 +2,22 @@
 
 from pathlib import Path
 
-from sc2bench.config import TaskConfig
 from sc2bench.core.errors import ConfigError, DataError
-from sc2bench.core.registry import DATASETS
+from sc2bench.core.registry import DATASETS, configured
 from sc2bench.data.base import ImageSet
 from sc2bench.data.ilsvrc2012 import folders_split
-from sc2bench.data.imagenet_folders import FOLDERS, imagenet_split, meaning
-from sc2bench.data.layout import is_folder, named_root, takes
+from sc2bench.data.imagenet_folders import FOLDERS, PhotographsConfig, imagenet_split, side_of
+from sc2bench.data.layout import is_folder, named_root, specified
+from sc2bench.wire.inputs import ImageSpec
 
 # Of each 10 training samples the last one is for validation.
 VALIDATION_EVERY = 10
 
 
 @DATASETS.register("image_folder")
-@takes("classes", "training_crop", "keep_decoded")
-def image_folder(task: TaskConfig, split: str) -> ImageSet:
+@configured(PhotographsConfig)
+@specified(lambda task: ImageSpec(3, (side_of(task), side_of(task))))
+def image_folder(task: PhotographsConfig, split: str) -> ImageSet:
     """Opens a split of images in class folders; the classes are the folders' names, sorted.
 
     Args:
@@ -27,8 +28,7 @@ def image_folder(task: TaskConfig, split: str) -> ImageSet:
             of each 10 images of `train` one, and more of a small data set, see `held_out`) or "train" (the others).
 
     Raises:
-        ConfigError: sizes that don't fit each other, an unknown meaning of the folders, or a share of `train` for
-            validation where `val` is for it.
+        ConfigError: a share of `train` is for validation where `val` is for it.
         DataError: no folder is named; or one is missing or empty, or has other classes than `train`.
     """
     root = _root(task)
@@ -37,7 +37,7 @@ def image_folder(task: TaskConfig, split: str) -> ImageSet:
     own_validation = has_test and has_val
     if own_validation and task.validation_fraction is not None:
         raise ConfigError(f"task.validation_fraction: {root / 'val'} is what is validated on; leave one of the two out")
-    of_folders = meaning(task, FOLDERS) == FOLDERS
+    of_folders = (task.classes or FOLDERS) == FOLDERS
     # The folders of `train` say which classes there are.
     needed = ["train"] if of_folders or split != "test" else []
     if split == "test" and not has_test and not has_val:
@@ -56,7 +56,7 @@ def image_folder(task: TaskConfig, split: str) -> ImageSet:
     return (folders_split if of_folders else imagenet_split)(task, root, split, every, folder)
 
 
-def _root(task: TaskConfig) -> Path:
+def _root(task: PhotographsConfig) -> Path:
     root = named_root(task, "")
     if root is None:
         raise DataError(

@@ -1,21 +1,67 @@
 """Class folders of photographs whose classes are some of ImageNet's 1000, so that its classifiers apply as they are."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+from annotated_doc import Doc
 
-from sc2bench.config import TaskConfig
-from sc2bench.core.errors import ConfigError, DataError, nearest
+from sc2bench.config import option
+from sc2bench.core.errors import DataError, nearest
 from sc2bench.data.base import ImageSet
-from sc2bench.data.crops import Crops
+from sc2bench.data.crops import Crops, SizesConfig
 from sc2bench.data.folder import FolderImages, Listing, class_names, list_images
 from sc2bench.data.kept import KeptImages
 from sc2bench.data.layout import held_out
 
 IMAGENET, FOLDERS = "imagenet1k", "folders"
 RESIZE, CROP = 256, 224
+
+
+@dataclass
+class PhotographsConfig(SizesConfig):
+    """Options of photographs in class folders; `resize` and `crop` are 256 and 224 unless given."""
+
+    classes: Annotated[
+        str | None,
+        Doc(
+            'What names of class folders mean: "imagenet1k", classes of ImageNet by WordNet IDs or by indices among '
+            'its 1000; "folders", each is a class; null: as the data set says.'
+        ),
+        (IMAGENET, FOLDERS),
+    ] = None
+    training_crop: Annotated[
+        int | None,
+        Doc(
+            "Training sees random squares of so many pixels a side out of the middle of the resized images, in their "
+            "scale; null: random parts of any scale and shape, resized to crop."
+        ),
+    ] = option(None, least=1)
+    keep_decoded: Annotated[
+        bool,
+        Doc("Whether images are decoded once and kept, in memory or in a file of the cache that is mapped into it."),
+    ] = option(False, counts="never")
+
+    def problems(self) -> dict[str, str]:
+        """Also sizes that don't fit those that hold unless given."""
+        found = super().problems()
+        resize, crop, window = self.resize or RESIZE, self.crop or CROP, self.training_crop
+        if crop > resize:
+            found.setdefault(
+                "crop", f"{crop} exceeds task.resize, {resize}; set both ({self.dataset}: {RESIZE}, {CROP})"
+            )
+        if window is not None and window > resize:
+            found["training_crop"] = f"{window} exceeds task.resize, {resize}; make it smaller"
+        # The middle is found by rounding halves to even numbers.
+        if self.keep_decoded and (resize - crop) % 4:
+            found["keep_decoded"] = (
+                f"task.resize - task.crop is {resize - crop}, but only for a multiple of 4 the middles of kept images "
+                "are those of the files; change one of the two"
+            )
+        return found
 
 
 @cache
@@ -27,7 +73,9 @@ def imagenet_wnids() -> tuple[str, ...]:
     return tuple(ImageNetInfo("imagenet-1k").label_names())
 
 
-def imagenet_split(task: TaskConfig, root: Path, split: str, every: int | None, source: str | None = None) -> ImageSet:
+def imagenet_split(
+    task: PhotographsConfig, root: Path, split: str, every: int | None, source: str | None = None
+) -> ImageSet:
     """Opens a split of photographs of some of ImageNet's 1000 classes.
 
     The class folders are named by WordNet IDs ("n01440764"), or by indices ("0" ... "999") as those of ImageNet-V2.
@@ -40,7 +88,6 @@ def imagenet_split(task: TaskConfig, root: Path, split: str, every: int | None, 
         source: the folder below `root` that the split is in; `None`: as above.
 
     Raises:
-        ConfigError: sizes that don't fit each other.
         DataError: a folder is missing or empty, or is none of ImageNet's classes.
     """
     folder = root / (source or ("val" if split == "test" else "train"))
@@ -88,32 +135,16 @@ def class_indices(folder: Path, names: Sequence[str]) -> list[int]:
     return found
 
 
-def kept_if_wanted(task: TaskConfig, files: FolderImages) -> ImageSet:
+def kept_if_wanted(task: PhotographsConfig, files: FolderImages) -> ImageSet:
     """The files, or what decodes each but once, if the task asks for it."""
     return KeptImages(files) if task.keep_decoded else files
 
 
-def make_crops(task: TaskConfig) -> Crops:
-    """The crops that a task asks for; raises `ConfigError` for sizes that don't fit each other."""
-    resize, crop, window = task.resize or RESIZE, task.crop or CROP, task.training_crop
-    if crop > resize:
-        raise ConfigError(
-            f"task.crop: {crop} exceeds task.resize, {resize}; set both ({task.dataset}: {RESIZE}, {CROP})"
-        )
-    if window is not None and window > resize:
-        raise ConfigError(f"task.training_crop: {window} exceeds task.resize, {resize}; make it smaller")
-    # The middle is found by rounding halves to even numbers.
-    if task.keep_decoded and (resize - crop) % 4:
-        raise ConfigError(
-            f"task.keep_decoded: task.resize - task.crop is {resize - crop}, but only for a multiple of 4 the "
-            "middles of kept images are those of the files; change one of the two"
-        )
-    return Crops(resize, crop, task.interpolation, window)
+def make_crops(task: PhotographsConfig) -> Crops:
+    """The crops that a task asks for."""
+    return Crops(task.resize or RESIZE, side_of(task), task.interpolation, task.training_crop)
 
 
-def meaning(task: TaskConfig, default: str) -> str:
-    """What the names of class folders mean; raises `ConfigError` for an unknown `task.classes`."""
-    chosen = task.classes or default
-    if chosen not in (IMAGENET, FOLDERS):
-        raise ConfigError(f"task.classes: unknown value '{chosen}'; {nearest(chosen, (IMAGENET, FOLDERS))}")
-    return chosen
+def side_of(task: PhotographsConfig) -> int:
+    """The side of the squares that are cut out for test."""
+    return task.crop or CROP

@@ -2,16 +2,16 @@
 
 from pathlib import Path
 
-from sc2bench.config import TaskConfig
 from sc2bench.core.errors import DataError
 from sc2bench.core.files import write_folder_atomic
 from sc2bench.core.home import home_folder
-from sc2bench.core.registry import DATASETS
+from sc2bench.core.registry import DATASETS, configured
 from sc2bench.data.base import ImageSet
 from sc2bench.data.fingerprints import located
 from sc2bench.data.ilsvrc2012 import folders_split
-from sc2bench.data.imagenet_folders import IMAGENET, imagenet_split, meaning
-from sc2bench.data.layout import check_folders, named_root, takes
+from sc2bench.data.imagenet_folders import IMAGENET, PhotographsConfig, imagenet_split, side_of
+from sc2bench.data.layout import check_folders, named_root, specified
+from sc2bench.wire.inputs import ImageSpec
 
 VARIABLE = "SC2BENCH_IMAGENETTE"
 # Of each 20 training samples the last one is for validation: 473 of the 9,469.
@@ -21,9 +21,10 @@ _SIZE, _ARCHIVE = "320px", "imagenette2-320"
 
 
 @DATASETS.register("imagenette")
+@configured(PhotographsConfig)
+@specified(lambda task: ImageSpec(3, (side_of(task), side_of(task))))
 @located(VARIABLE)
-@takes("classes", "training_crop", "keep_decoded")
-def imagenette(task: TaskConfig, split: str) -> ImageSet:
+def imagenette(task: PhotographsConfig, split: str) -> ImageSet:
     """Opens a split of Imagenette, or of other photographs of some of ImageNet's classes.
 
     The classes are ImageNet's 1000, so that its classifiers apply as they are; see `imagenet_split`.
@@ -36,13 +37,12 @@ def imagenette(task: TaskConfig, split: str) -> ImageSet:
             `held_out`) or "test" (`val`).
 
     Raises:
-        ConfigError: sizes that don't fit each other, or an unknown meaning of the folders.
         DataError: a folder is missing or empty, or is none of ImageNet's classes.
     """
     root = named_root(task, VARIABLE) or _downloaded()
     needed = "val" if split == "test" else "train"
     check_folders(task, VARIABLE, (root, root / needed))
-    if meaning(task, IMAGENET) == IMAGENET:
+    if (task.classes or IMAGENET) == IMAGENET:
         return imagenet_split(task, root, split, VALIDATION_EVERY)
     return folders_split(task, root, split, VALIDATION_EVERY)
 

@@ -1,4 +1,4 @@
-"""What data sets of files have in common: a root folder, sizes that they keep, samples that they hold out."""
+"""What data sets have in common: a root folder, what is known without it, samples that they hold out."""
 
 import math
 import os
@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from sc2bench.config import TaskConfig
-from sc2bench.core.errors import ConfigError, DataError
+from sc2bench.core.errors import DataError
 from sc2bench.data.parts import part_of
+from sc2bench.wire.inputs import ImageSpec
 
 # A data set too small for its own share of validation images holds out so many, or this share, if that is less.
 FEWEST_VALIDATION = 50
@@ -60,27 +61,18 @@ def is_folder(path: Path) -> bool:
         raise DataError(f"folder {path} can't be reached: {error.strerror}; mend its name, place or rights") from error
 
 
-def own_sizes(opener: Callable[..., Any]) -> Any:
-    """Marks what opens a data set whose images stay as they are, so that a task that asks for sizes is told early."""
-    opener.own_sizes = True  # type: ignore[attr-defined]
-    return opener
+def specified(spec_of: Callable[[Any], ImageSpec]) -> Callable[[Callable[..., Any]], Any]:
+    """Returns a decorator that tells of the opener of a data set what one input of test is, without the data.
 
-
-def takes(*fields: str) -> Callable[[Callable[..., Any]], Any]:
-    """Returns a decorator that tells of the opener of a data set which special fields of a task it follows."""
+    Args:
+        spec_of: gives it for the options of the task.
+    """
 
     def decorate(opener: Callable[..., Any]) -> Any:
-        opener.takes = frozenset(fields)  # type: ignore[attr-defined]
+        opener.spec_of = spec_of  # type: ignore[attr-defined]
         return opener
 
     return decorate
-
-
-def keeps_sizes(task: TaskConfig, reason: str) -> None:
-    """Raises `ConfigError` where the task asks a data set for sizes that it has not; `reason` says why it has not."""
-    for field in ("resize", "crop", "interpolation"):
-        if getattr(task, field) != getattr(TaskConfig, field):
-            raise ConfigError(f"task.{field}: {reason}; leave task.{field} out")
 
 
 def held_out(task: TaskConfig, count: int, every: int, source: Path, classes: np.ndarray | None = None) -> np.ndarray:

@@ -1,14 +1,15 @@
 """Data sets from the configuration of their task, each read once a process, and what they really hold."""
 
-from dataclasses import astuple
+from collections.abc import Callable
+from copy import deepcopy
 from functools import cache
-from typing import Any
 
-from sc2bench.config import TaskConfig
+from sc2bench.config import TaskConfig, completed
 from sc2bench.core.errors import DataError
 from sc2bench.core.registry import DATASETS
 from sc2bench.data.base import ImageSet
 from sc2bench.data.fingerprints import place_of
+from sc2bench.wire.inputs import ImageSpec
 
 
 def load_dataset(config: TaskConfig, split: str, samples: int | None = None) -> ImageSet:
@@ -26,6 +27,16 @@ def load_dataset(config: TaskConfig, split: str, samples: int | None = None) -> 
     return dataset.part(samples)
 
 
+def spec_of(config: TaskConfig, split: str) -> ImageSpec:
+    """What one input of the task's data set is; data are read only where nothing else says it.
+
+    Raises:
+        ConfigError, DataError: as `load_dataset` does, where data are read.
+    """
+    told: Callable[[TaskConfig], ImageSpec] | None = getattr(DATASETS[config.dataset], "spec_of", None)
+    return _opened(config, split).spec if told is None else told(completed(config))
+
+
 def fingerprint_of(config: TaskConfig, split: str) -> str | None:
     """What tells a split from the published content of its data set: `None` if it holds just that.
 
@@ -38,7 +49,7 @@ def fingerprint_of(config: TaskConfig, split: str) -> str | None:
     place = place_of(DATASETS[config.dataset])
     if place.published and place.named(config.root) is None:
         return None
-    found = _fingerprint(astuple(config), split, place.named(config.root))
+    found = _fingerprint(_Options(config), split, place.named(config.root))
     return None if found == place.published.get(split) else found
 
 
@@ -51,7 +62,7 @@ def checked_fingerprint(config: TaskConfig, split: str) -> str:
     """
     place = place_of(DATASETS[config.dataset])
     named = place.named(config.root)
-    found = _fingerprint(astuple(config), split, named)
+    found = _fingerprint(_Options(config), split, named)
     # A share of one's own for validation makes splits of one's own.
     usual = config.validation_fraction is None or split == "test"
     expected = place.published.get(split) if usual else None
@@ -65,15 +76,29 @@ def checked_fingerprint(config: TaskConfig, split: str) -> str:
 
 def _opened(config: TaskConfig, split: str) -> ImageSet:
     # Environment variables may change within a process.
-    return _loaded(astuple(config), split, place_of(DATASETS[config.dataset]).named(config.root))
+    return _loaded(_Options(config), split, place_of(DATASETS[config.dataset]).named(config.root))
+
+
+class _Options:
+    """The options of a task, equal to others of the same values, whatever may be hashed of them."""
+
+    def __init__(self, config: TaskConfig):
+        self.config = deepcopy(completed(config))
+        self._key = type(self.config), repr(self.config)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Options) and self._key == other._key
+
+    def __hash__(self) -> int:
+        return hash(self._key)
 
 
 @cache
-def _loaded(task: tuple[Any, ...], split: str, named: str | None) -> ImageSet:
-    config = TaskConfig(*task)
-    return DATASETS[config.dataset](config, split)
+def _loaded(task: _Options, split: str, named: str | None) -> ImageSet:
+    dataset: ImageSet = DATASETS[task.config.dataset](task.config, split)
+    return dataset
 
 
 @cache
-def _fingerprint(task: tuple[Any, ...], split: str, named: str | None) -> str:
+def _fingerprint(task: _Options, split: str, named: str | None) -> str:
     return _loaded(task, split, named).fingerprint

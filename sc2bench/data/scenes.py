@@ -33,10 +33,11 @@ from sc2bench.data.composing import Scene, compose_scene
 from sc2bench.data.fashion_mnist import CACHE_FOLDER, fashion_mnist
 from sc2bench.data.fashion_mnist import CLASSES as GARMENTS
 from sc2bench.data.fingerprints import digest, located
-from sc2bench.data.layout import keeps_sizes, named_root, own_sizes
+from sc2bench.data.layout import named_root, specified
 from sc2bench.data.parts import in_random_order
 from sc2bench.data.varied import Presentation, Remembered, VariedImages
 from sc2bench.data.voc import MaskPresentation, VocSource, palette, read_names
+from sc2bench.wire.inputs import ImageSpec
 
 VARIABLE = "SC2BENCH_SCENES"
 CLASSES = (BACKGROUND, *GARMENTS)
@@ -47,7 +48,7 @@ _ABOUT = "scenes.json"
 
 
 @DATASETS.register("scenes")
-@own_sizes
+@specified(lambda task: ImageSpec(3))
 @located(VARIABLE, train="f5ccc3f445b83515", validation="008da853a2a12ae2", test="1fbcc800c933bf09")
 @in_random_order
 def scenes(task: TaskConfig, split: str) -> ImageSet:
@@ -63,11 +64,10 @@ def scenes(task: TaskConfig, split: str) -> ImageSet:
         split: "train" (20,000), "validation" (250) or "test" (500).
 
     Raises:
-        ConfigError: a task that has no targets here, or a size.
+        ConfigError: a task that has no targets here, or a share for validation.
         DataError: a folder with other contents, damaged files, or Fashion-MNIST is missing.
         OutputError: the folder can't be written.
     """
-    keeps_sizes(task, "scenes are used in their own sizes")
     if task.validation_fraction is not None:
         raise ConfigError("task.validation_fraction: scenes have a validation split of their own; leave it out")
     if task.name == "multi_task":

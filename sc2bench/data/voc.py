@@ -10,13 +10,14 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms import InterpolationMode, functional
 
-from sc2bench.config import TaskConfig
 from sc2bench.core.errors import DataError
-from sc2bench.core.registry import DATASETS
+from sc2bench.core.registry import DATASETS, configured
+from sc2bench.data.crops import SizesConfig
 from sc2bench.data.decoding import ImageError, read_indices, read_rgb, read_size
 from sc2bench.data.fingerprints import digest, digest_files, located
-from sc2bench.data.layout import check_folders, find_root, held_out, is_folder
+from sc2bench.data.layout import check_folders, find_root, held_out, is_folder, specified
 from sc2bench.data.varied import MAX_SIDE, VariedImages
+from sc2bench.wire.inputs import ImageSpec
 
 VARIABLE = "SC2BENCH_VOC2012"
 CLASSES = (
@@ -51,8 +52,10 @@ SCALES = (0.5, 2.0)
 
 
 @DATASETS.register("pascal_voc2012")
+@configured(SizesConfig)
+@specified(lambda task: ImageSpec(3))
 @located(VARIABLE)
-def pascal_voc2012(task: TaskConfig, split: str) -> VariedImages:
+def pascal_voc2012(task: SizesConfig, split: str) -> VariedImages:
     """Opens a split of Pascal VOC 2012 for segmentation, or of any data set in the same folders.
 
     Args:

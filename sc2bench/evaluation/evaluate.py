@@ -19,12 +19,14 @@ from sc2bench.core.processes import ProcessError
 from sc2bench.data import ImageSet, PixelLimit, watching
 from sc2bench.entropy import LatentDecoder
 from sc2bench.evaluation.clock import now
+from sc2bench.measures import PARTS
 from sc2bench.methods import SplitModel
 from sc2bench.tasks.base import Metric, Task
 from sc2bench.teachers import Images
 from sc2bench.wire.packet import Packet, SessionHeader
 
-PARTS = ("payload", "side_info", "framing")
+# As packets name them, in the order of `measures.PARTS`.
+_PARTS = tuple(name.removesuffix("_bytes_mean") for name in PARTS)
 
 
 @dataclass
@@ -59,7 +61,6 @@ class Measurement:
 
     def record_fields(self) -> dict[str, Any]:
         """The fields of a record that follow from this."""
-        payload, side_info, framing = self.sizes.mean(axis=0).tolist()
         bits = self.estimated_bits
         return {
             "samples": len(self.sizes),
@@ -68,10 +69,8 @@ class Measurement:
             "bytes_mean": float(self.bytes.mean()),
             "bytes_p50": float(np.percentile(self.bytes, 50)),
             "bytes_p95": float(np.percentile(self.bytes, 95)),
-            "payload_bytes_mean": payload,
-            "side_info_bytes_mean": side_info,
+            **dict(zip(PARTS, self.sizes.mean(axis=0).tolist(), strict=True)),
             "uncoded_bytes_mean": self.uncoded_bytes,
-            "framing_bytes_mean": framing,
             "session_bytes": self.session_bytes,
             "estimated_bits_mean": None if bits is None else float(bits.mean()),
             "encode_ms": self.encode_ms,
@@ -88,7 +87,7 @@ class _Tally:
     metric: Metric
     server_precision: str
     estimate: bool
-    bootstrap: int
+    resamples: int
     sizes: list[np.ndarray] = field(default_factory=list)
     bits: list[torch.Tensor] = field(default_factory=list)
     encode_seconds: float = 0.0
@@ -106,7 +105,7 @@ class _Tally:
         self.encode_seconds += encoded - started
         self.metric.update(predictions, targets)
         sizes = [packet.sizes(self.session) for packet in packets]
-        self.sizes.append(np.array([[size[part] for part in PARTS] for size in sizes], dtype=np.int64))
+        self.sizes.append(np.array([[size[part] for part in _PARTS] for size in sizes], dtype=np.int64))
         decoders = [part for part in self.model.server.modules() if isinstance(part, LatentDecoder)]
         self.uncoded_bytes += len(packets) * sum(decoder.check_bytes for decoder in decoders)
         self.uncoded_bytes += sum(packet.image_size_bytes(self.session) for packet in packets)
@@ -131,7 +130,7 @@ class _Tally:
             # With more processes than batches, some have nothing of their own to add.
             warnings.filterwarnings("ignore", message=".*was called before the ``update`` method", category=UserWarning)
             quality = self.metric.compute()
-            intervals = self.metric.intervals(self.bootstrap)
+            intervals = self.metric.intervals(self.resamples)
         return Measurement(
             quality,
             sizes,
@@ -160,7 +159,6 @@ def evaluate_all(
     workers: int | None = 0,
     server_precision: str = "fp32",
     estimate: bool = True,
-    bootstrap: int = 0,
     on_samples: Callable[[int], object] = lambda samples: None,
 ) -> list[Measurement]:
     """Measures several models in one pass, so that a data set is read and decoded once.
@@ -170,14 +168,13 @@ def evaluate_all(
     Args:
         models: all on the same data set; moved to `device` and put in evaluation mode.
         dataset: what they are measured on.
-        task: brings the metric.
+        task: brings the metric, and how often samples are drawn again for its confidence intervals.
         batch_size: samples that are coded together; sizes don't depend on it.
         batch_pixels: the most pixels that a network takes at once, which may make batches smaller.
         device: where the networks run.
         workers: processes that read the data set; `None`: as many as suit the machine.
         server_precision: "fp32", or "bf16" for server halves in mixed precision; see `EvaluationConfig`.
         estimate: whether the priors' estimates are measured.
-        bootstrap: resamples for the confidence intervals of metrics that need some; 0: these have none.
         on_samples: told of the size of each batch that this process measured, for each model.
 
     Returns:
@@ -189,7 +186,7 @@ def evaluate_all(
     tallies = []
     for model in models:
         model.to(device).eval()
-        tallies.append(_Tally(model, _common(model.session), task.metric(), server_precision, estimate, bootstrap))
+        tallies.append(_Tally(model, _common(model.session), task.metric(), server_precision, estimate, task.resamples))
     limit = PixelLimit(batch_pixels, lambda size: max((model.network_size(size) for model in models), key=math.prod))
     loader = processes.whole_batches(dataset.loader(batch_size, workers=workers, limit=limit))
 

@@ -12,12 +12,10 @@ from torch import Tensor
 
 from sc2bench.chain import lean
 from sc2bench.evaluation.clock import now
+from sc2bench.measures import SPANS, STATISTICS
 from sc2bench.methods import SplitModel
 from sc2bench.teachers import Images
 
-# Each half as a whole and in its steps.
-SPANS = ("device", "device_network", "device_coder", "server", "server_coder", "server_network")
-STATISTICS = ("p50", "p50_low", "p50_high", "p95")
 _COUNTS = ("latency_repeats", "latency_threads")
 # Images that take turns, for coders take more time for some than for others.
 LATENCY_IMAGES = 16

@@ -11,8 +11,8 @@ from sc2bench.exporting.compare import on_runner
 from sc2bench.exporting.export import export_device, exportable
 from sc2bench.exporting.int8 import quantize_encoder
 from sc2bench.exporting.runner import DeviceRunner
+from sc2bench.measures import EXPORT_SPANS, STATISTICS
 from sc2bench.methods import SplitModel
-from sc2bench.record_fields import EXPORT_SPANS, STATISTICS
 from sc2bench.records import EXPORT_FIELDS
 from sc2bench.teachers import Images
 

@@ -7,13 +7,13 @@ import torch
 from compressai import entropy_models
 from torch import Tensor
 
-from sc2bench.config import RunConfig
+from sc2bench.config import ExperimentConfig
 from sc2bench.core import digests
 from sc2bench.core.errors import CheckpointError, ConfigError, OutputError
 from sc2bench.core.files import write_json
 from sc2bench.core.registry import METHODS
 from sc2bench.core.state import load_state, misfits, refuse, unique_state
-from sc2bench.data import load_dataset
+from sc2bench.data import spec_of
 from sc2bench.entropy import EntropyTablesMissing, HyperpriorDecoder, IntegerTables
 from sc2bench.entropy.hyperprior import SCALES
 from sc2bench.importing.names import Names
@@ -26,7 +26,6 @@ from sc2bench.runs.experiment import FINAL_WEIGHTS, HISTORY, TRAINED_IN, Experim
 from sc2bench.runs.identity import IMPORTED
 from sc2bench.runs.trained import save_trained
 from sc2bench.teachers import read_weights
-from sc2bench.wire.inputs import ImageSpec
 
 # End-to-end training has the models of Entropic Student.
 _PUBLISHED = (EntropicStudent, ChannelReduction, EntropyBottleneck)
@@ -36,10 +35,10 @@ _TABLE = re.compile(r"\.(_offset|_quantized_cdf|_cdf_length|scale_table)$")
 _TOLERANCE = 1e-4
 
 
-def import_checkpoint(file: Path, config: RunConfig, *, force: bool = False) -> Path:
+def import_checkpoint(file: Path, config: ExperimentConfig, *, force: bool = False) -> Path:
     """Takes a published checkpoint over as the final weights of an experiment.
 
-    Neither the data set nor the teacher's weights are needed, unless the data set alone knows how large images are.
+    Neither the data set nor the teacher's weights are needed, unless the data set alone knows what its inputs are.
 
     Args:
         file: .pt, .pth, .bin or .safetensors.
@@ -74,7 +73,7 @@ def import_checkpoint(file: Path, config: RunConfig, *, force: bool = False) -> 
     return folder
 
 
-def _check_method(config: RunConfig) -> None:
+def _check_method(config: ExperimentConfig) -> None:
     name = config.method.name
     if not issubclass(METHODS[name], _PUBLISHED):
         known = [other for other in METHODS.names() if issubclass(METHODS[other], _PUBLISHED)]
@@ -142,12 +141,8 @@ def _ready_tables(model: LatentModel, source: object) -> None:
         model.update_tables()
 
 
-def _blueprint(config: RunConfig) -> Blueprint:
-    """Of images as large as the crop, where there is one, for it is cut from RGB images; else the data set knows."""
-    crop = config.task.crop
-    if crop and config.task.name == "image_classification":
-        return Blueprint(ImageSpec(3, (crop, crop)))
-    return Blueprint(load_dataset(config.task, config.evaluation.split).spec)
+def _blueprint(config: ExperimentConfig) -> Blueprint:
+    return Blueprint(spec_of(config.task, config.evaluation.split))
 
 
 def _close(first: Tensor, second: Tensor) -> bool:

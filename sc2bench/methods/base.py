@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from sc2bench.config import MethodConfig, RunConfig
+from sc2bench.config import ExperimentConfig, MethodConfig
 from sc2bench.core.errors import ConfigError, InputError, Sc2benchError
 from sc2bench.core.registry import METHODS
 from sc2bench.core.state import load_state, unique_state
@@ -53,7 +53,7 @@ class SplitModel(nn.Module):
 
     @classmethod
     @abstractmethod
-    def from_config(cls, config: RunConfig, teacher: Teacher, spec: InputSpec) -> "SplitModel":
+    def from_config(cls, config: ExperimentConfig, teacher: Teacher, spec: InputSpec) -> "SplitModel":
         """Builds the method.
 
         Args:
@@ -64,7 +64,7 @@ class SplitModel(nn.Module):
 
     @classmethod
     def from_members(
-        cls, config: RunConfig, members: "Sequence[SplitModel]", teacher: Teacher, spec: InputSpec
+        cls, config: ExperimentConfig, members: "Sequence[SplitModel]", teacher: Teacher, spec: InputSpec
     ) -> "SplitModel":
         """Builds a method that joins the models of other experiments.
 
@@ -83,7 +83,7 @@ class SplitModel(nn.Module):
         )
 
     @classmethod
-    def downloads(cls, config: RunConfig) -> list[str]:
+    def downloads(cls, config: ExperimentConfig) -> list[str]:
         """The addresses of what building the method would download, beside the teacher's weights."""
         return []
 
@@ -279,7 +279,7 @@ class SplitModel(nn.Module):
         """Takes over the device half of the experiment that the configuration names as `source`.
 
         Args:
-            number: of the part, in the order of `RunConfig.parts`.
+            number: of the part, in the order of `ExperimentConfig.parts`.
             weights: of the whole trained model.
             source: what errors name as their origin.
 
@@ -306,7 +306,9 @@ def half_of(weights: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(start): tensor for name, tensor in weights.items() if name.startswith(start)}
 
 
-def build_model(config: RunConfig, teacher: Teacher, spec: InputSpec, members: Sequence[SplitModel] = ()) -> SplitModel:
+def build_model(
+    config: ExperimentConfig, teacher: Teacher, spec: InputSpec, members: Sequence[SplitModel] = ()
+) -> SplitModel:
     """Builds the split model that a configuration names, of the models of its members where it has some.
 
     Raises:
@@ -332,7 +334,7 @@ def build_model(config: RunConfig, teacher: Teacher, spec: InputSpec, members: S
     return model.to(memory_format=torch.channels_last).eval()
 
 
-def downloads(config: RunConfig) -> list[str]:
+def downloads(config: ExperimentConfig) -> list[str]:
     """The addresses of what `build_model` would download; see `SplitModel.downloads`."""
     method: type[SplitModel] = METHODS[config.method.name]
     return method.downloads(config)

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from annotated_doc import Doc
 
-from sc2bench.config import MethodConfig, RunConfig
+from sc2bench.config import ExperimentConfig, MethodConfig
 from sc2bench.core.errors import ConfigError
 from sc2bench.core.registry import BOTTLENECKS, METHODS
 from sc2bench.entropy import AffineQuantizer
@@ -39,7 +39,7 @@ class ChannelReduction(LatentModel):
     rate_knob = "bottleneck_channels"
 
     @classmethod
-    def from_config(cls, config: RunConfig, teacher: Teacher, spec: InputSpec) -> "ChannelReduction":
+    def from_config(cls, config: ExperimentConfig, teacher: Teacher, spec: InputSpec) -> "ChannelReduction":
         """Builds the student around a copy of the teacher's tail; raises `ConfigError` as `bottleneck_halves` does."""
         options: ChannelReductionConfig = config.method
         channels = config.rate

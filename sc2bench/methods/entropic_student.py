@@ -12,7 +12,7 @@ from annotated_doc import Doc
 from torch import nn
 
 from sc2bench.bottlenecks import Bottleneck
-from sc2bench.config import MethodConfig, RunConfig
+from sc2bench.config import ExperimentConfig, MethodConfig
 from sc2bench.core.errors import ConfigError
 from sc2bench.core.registry import BOTTLENECKS, METHODS, PRIORS
 from sc2bench.entropy import LatentCodec
@@ -43,7 +43,7 @@ class EntropicStudent(LatentModel):
     rate_knob = "beta"
 
     @classmethod
-    def from_config(cls, config: RunConfig, teacher: Teacher, spec: InputSpec) -> "EntropicStudent":
+    def from_config(cls, config: ExperimentConfig, teacher: Teacher, spec: InputSpec) -> "EntropicStudent":
         """Builds the student around a copy of the teacher's tail.
 
         Raises:

@@ -12,7 +12,7 @@ from annotated_doc import Doc
 from torch import nn
 
 from sc2bench.chain import cut
-from sc2bench.config import MethodConfig, RunConfig
+from sc2bench.config import ExperimentConfig, MethodConfig
 from sc2bench.core.registry import METHODS
 from sc2bench.entropy import FactorizedPrior
 from sc2bench.methods.latent import LatentDevice, LatentModel, make_server, tail_and_head
@@ -36,7 +36,7 @@ class EntropyBottleneck(LatentModel):
     rate_knob = "beta"
 
     @classmethod
-    def from_config(cls, config: RunConfig, teacher: Teacher, spec: InputSpec) -> "EntropyBottleneck":
+    def from_config(cls, config: ExperimentConfig, teacher: Teacher, spec: InputSpec) -> "EntropyBottleneck":
         """Cuts a copy of the teacher; raises `ConfigError` if it has no such layer, or its head needs earlier ones."""
         after = config.method.after
         front = deepcopy(cut(teacher.chain, after)[0])

@@ -14,7 +14,7 @@ from torch import nn
 
 from sc2bench.chain import cut
 from sc2bench.codecs.base import has_quality
-from sc2bench.config import MethodConfig, RunConfig
+from sc2bench.config import ExperimentConfig, MethodConfig
 from sc2bench.config.meanings import OptionsOf
 from sc2bench.core.errors import ConfigError, nearest
 from sc2bench.core.registry import IMAGE_CODECS, METHODS
@@ -61,7 +61,7 @@ class FeatureCodec(LatentModel):
     rate_knob: str | None = "quality"
 
     @classmethod
-    def from_config(cls, config: RunConfig, teacher: Teacher, spec: InputSpec) -> "FeatureCodec":
+    def from_config(cls, config: ExperimentConfig, teacher: Teacher, spec: InputSpec) -> "FeatureCodec":
         """Cuts a copy of the teacher; raises `ConfigError` for an unknown layer, codec or kind of range."""
         options: FeatureCodecConfig = config.method
         if options.ranges not in _RANGES:

@@ -9,7 +9,7 @@ from annotated_doc import Doc
 from torch import Tensor
 
 from sc2bench.codecs.base import ImageCodec, has_quality
-from sc2bench.config import MethodConfig, RunConfig
+from sc2bench.config import ExperimentConfig, MethodConfig
 from sc2bench.config.meanings import OptionsOf
 from sc2bench.core.registry import IMAGE_CODECS, METHODS
 from sc2bench.methods.base import Outputs, SplitModel
@@ -93,7 +93,7 @@ class InputCodec(SplitModel):
     server: InputCodecServer
 
     @classmethod
-    def from_config(cls, config: RunConfig, teacher: Teacher, spec: InputSpec) -> "InputCodec":
+    def from_config(cls, config: ExperimentConfig, teacher: Teacher, spec: InputSpec) -> "InputCodec":
         """Builds the codec at the configured quality before the teacher."""
         codec = IMAGE_CODECS[config.method.codec](config.rate, **config.method.options)
         model = cls(InputCodecDevice(codec), InputCodecServer(codec, teacher), spec, spec.probe_shape)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sc2bench.config import MethodConfig, RunConfig
+from sc2bench.config import ExperimentConfig, MethodConfig
 from sc2bench.core.errors import ConfigError
 from sc2bench.core.registry import METHODS
 from sc2bench.core.state import load_state, unique_state
@@ -75,13 +75,13 @@ class MultiTask(LatentModel):
     rate_knob = "beta"
 
     @classmethod
-    def from_config(cls, config: RunConfig, teacher: Teacher, spec: InputSpec) -> "MultiTask":
+    def from_config(cls, config: ExperimentConfig, teacher: Teacher, spec: InputSpec) -> "MultiTask":
         """Raises `ConfigError`: without members there is nothing to build."""
         return cls.from_members(config, (), teacher, spec)
 
     @classmethod
     def from_members(
-        cls, config: RunConfig, members: Sequence[SplitModel], teacher: Teacher, spec: InputSpec
+        cls, config: ExperimentConfig, members: Sequence[SplitModel], teacher: Teacher, spec: InputSpec
     ) -> "MultiTask":
         """Joins the members.
 

@@ -12,7 +12,7 @@ import torch
 from annotated_doc import Doc
 from torch import Tensor, nn
 
-from sc2bench.config import MethodConfig, RunConfig
+from sc2bench.config import ExperimentConfig, MethodConfig
 from sc2bench.core.errors import ConfigError, nearest
 from sc2bench.core.registry import METHODS, PRIORS
 from sc2bench.methods.base import Outputs
@@ -156,7 +156,7 @@ class NeuralInputCodec(LatentModel):
     rate_knob = "quality"
 
     @classmethod
-    def from_config(cls, config: RunConfig, teacher: Teacher, spec: InputSpec) -> "NeuralInputCodec":
+    def from_config(cls, config: ExperimentConfig, teacher: Teacher, spec: InputSpec) -> "NeuralInputCodec":
         """Puts the codec before the whole teacher.
 
         Raises:
@@ -180,7 +180,7 @@ class NeuralInputCodec(LatentModel):
         return model
 
     @classmethod
-    def downloads(cls, config: RunConfig) -> list[str]:
+    def downloads(cls, config: ExperimentConfig) -> list[str]:
         """The address of CompressAI's weights, unless they are here already."""
         if config.method.layout != "compressai" or config.method.weights != "pretrained":
             return []
@@ -200,7 +200,7 @@ class NeuralInputCodec(LatentModel):
         return outputs
 
 
-def _make_codec(config: RunConfig, image_channels: int) -> NeuralCodec:
+def _make_codec(config: ExperimentConfig, image_channels: int) -> NeuralCodec:
     options: NeuralInputCodecConfig = config.method
     if options.layout not in _LAYOUTS:
         raise ConfigError(f"method.layout: unknown value '{options.layout}'; {nearest(options.layout, _LAYOUTS)}")

@@ -11,8 +11,8 @@ from matplotlib.patches import Patch
 
 from sc2bench.pictures.marks import colour_of, draw_marks
 from sc2bench.pictures.predictions import LEAST_SCORE, Boxes, Column, Picture
-from sc2bench.report.layout import SMALL_TYPE_SIZE, TYPE_SIZE, fill_text, legend_of
-from sc2bench.report.style import TEXT_INCHES, paper_style
+from sc2bench.report.figures.layout import SMALL_TYPE_SIZE, TYPE_SIZE, fill_text, legend_of
+from sc2bench.report.figures.style import TEXT_INCHES, paper_style
 
 # Columns side by side, with those that each band of the figure starts with.
 _MOST_COLUMNS = 8

@@ -13,7 +13,7 @@ from sc2bench.pictures.figure import predictions_figure
 from sc2bench.pictures.predictions import PREDICTED as DRAWN
 from sc2bench.pictures.predictions import Column, choose_scenes, model_column, require_drawn, truth_column
 from sc2bench.report import Group
-from sc2bench.report.layout import write_figure
+from sc2bench.report.figures.layout import write_figure
 from sc2bench.runs.experiment import Experiment
 from sc2bench.runs.suite import Suite
 from sc2bench.runs.trained import trained_model

@@ -6,13 +6,14 @@ from dataclasses import replace
 import pandas as pd
 
 from sc2bench.core.text import markdown
-from sc2bench.report.points import missing_seeds
-from sc2bench.report.quantities import metric_quantity
-from sc2bench.report.table import Table
-from sc2bench.report.tables import REFERENCE_METHOD, measured_on, points_table, references, uncertainty
+from sc2bench.measures import measure, metric_measure
+from sc2bench.report.analysis.points import missing_seeds
+from sc2bench.report.tables.points import REFERENCE_METHOD, measured_on, points_table, references, uncertainty
+from sc2bench.report.tables.table import Table
 
 # Cells of a column that says the same in every row of a section stand above it instead.
-_COSTS = ("Device params", "Device MACs")
+_COSTS = tuple(measure(name).column for name in ("device_params", "device_macs"))
+_OFTEN_EMPTY = tuple(measure(name).column for name in ("side_info_bytes_mean", "estimated_bits_mean"))
 
 
 def document(
@@ -35,7 +36,7 @@ def document(
     """
     blocks = [_introduction(records, "Bytes are means over the samples, with payload, side information and framing.")]
     lines = [
-        f"{label}: {metric_quantity(metric).short} {quality:.2f} %{_interval(records, label, metric)}, for which "
+        f"{label}: {metric_measure(metric).short} {quality:.2f} %{_interval(records, label, metric)}, for which "
         f"{records.loc[records['curve'] == label, 'bytes_mean'].iloc[0]:.1f} bytes are sent."
         for label, quality in references(records, metric, ()).items()
     ]
@@ -103,7 +104,7 @@ def _points(label: str, curve: pd.DataFrame, metric: str, measured: str) -> list
     else:
         knob = str(frame["Rate knob"].iloc[0] or "Value")
         frame = frame.drop(columns="Rate knob").rename(columns={"Value": knob})
-    empty = [name for name in ("Side info", "Estimated bits", *_COSTS) if name in frame]
+    empty = [name for name in (*_OFTEN_EMPTY, *_COSTS) if name in frame]
     frame = frame.drop(columns=[name for name in empty if frame[name].fillna(0).eq(0).all()])
     formats = {**table.formats, str(frame.columns[0]): "g", "Bytes": ".1f"}
     rows = replace(table, title=label, caption="", frame=frame, formats=formats).to_markdown()
@@ -117,7 +118,7 @@ def _published(published: pd.DataFrame, metric: str) -> list[str]:
     sources = list(dict.fromkeys(zip(published["source"], published["how_obtained"], strict=True)))
     numbers = {pair: number for number, pair in enumerate(sources, start=1)}
     pairs = zip(published["source"], published["how_obtained"], strict=True)
-    what = metric_quantity(metric).head
+    what = metric_measure(metric).column
     frame = pd.DataFrame(
         {
             "Curve": published["curve"],

@@ -5,7 +5,7 @@ from importlib.resources import files
 
 import pandas as pd
 
-from sc2bench.report.style import identity
+from sc2bench.report.figures.style import identity
 
 # The package's own table. 1 KB of the sources is 1024 bytes: the exact points of Duan and Zhu (11.1252 KB at 1.81635
 # bits per pixel of 224 x 224) and the size analyzer of the published sc2bench 0.1.1 agree on it.

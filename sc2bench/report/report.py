@@ -22,22 +22,22 @@ import pandas as pd
 
 from sc2bench.core.errors import DataError, nearest
 from sc2bench.core.files import write_text
-from sc2bench.report.budgets import budget_table, byte_budgets, cost_budgets, joint_budget_table
-from sc2bench.report.cost_figures import cost_quality_figure, rate_cost_quality_figure
+from sc2bench.measures import COSTS
+from sc2bench.report.analysis.points import points_of
 from sc2bench.report.document import document
-from sc2bench.report.explorer import explorer_page
-from sc2bench.report.figures import rate_quality_figure
-from sc2bench.report.layout import write_figure
-from sc2bench.report.link import has_times
-from sc2bench.report.link_figure import link_figure
-from sc2bench.report.link_tables import link_tables
-from sc2bench.report.points import points_of
+from sc2bench.report.figures.costs import cost_quality_figure, rate_cost_quality_figure
+from sc2bench.report.figures.curves import rate_quality_figure
+from sc2bench.report.figures.layout import write_figure
+from sc2bench.report.figures.style import Wish, first_records, identity, looks
+from sc2bench.report.link.figure import link_figure
+from sc2bench.report.link.latency import has_times
+from sc2bench.report.link.tables import link_tables
+from sc2bench.report.page.explorer import explorer_page
 from sc2bench.report.published import points_for_figure
-from sc2bench.report.quantities import COSTS
-from sc2bench.report.rate_parts import rate_parts_table
-from sc2bench.report.style import Wish, first_records, identity, looks
-from sc2bench.report.table import Table
-from sc2bench.report.tables import curves, delta_table, equal_quality_table, points_table, summary_table
+from sc2bench.report.tables.budgets import budget_table, byte_budgets, cost_budgets, joint_budget_table
+from sc2bench.report.tables.points import curves, delta_table, equal_quality_table, points_table, summary_table
+from sc2bench.report.tables.rate_parts import rate_parts_table
+from sc2bench.report.tables.table import Table
 
 FIGURE = "rate_accuracy"
 COST = "device_macs"
@@ -89,7 +89,7 @@ def write_report(
     if records.empty or metric not in records:
         raise DataError(f"there are no records with the metric '{metric}' to report; run the suite first")
     if cost not in COSTS or cost not in records:
-        raise DataError(f"the records have no device cost '{cost}'; {nearest(cost, COSTS.keys() & set(records))}")
+        raise DataError(f"the records have no device cost '{cost}'; {nearest(cost, set(COSTS) & set(records))}")
     if published is not None and published.empty:
         published = None
     _require_quality(records, metric)

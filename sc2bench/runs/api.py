@@ -5,22 +5,20 @@ from pathlib import Path
 
 import torch
 
-from sc2bench.config import compose
-from sc2bench.core import processes
-from sc2bench.core.errors import InputError
-from sc2bench.core.progress import Work
+from sc2bench.config import ExperimentConfig, TaskConfig, compose
+from sc2bench.core.errors import InputError, OutputError
 from sc2bench.core.registry import TASKS, load_plugins
-from sc2bench.data import load_dataset
+from sc2bench.data import ImageSet, load_dataset
 from sc2bench.evaluation import Measurement, evaluate_all
 from sc2bench.methods import SplitModel
-from sc2bench.runs.conditions import accelerator_for
-from sc2bench.runs.experiment import Experiment
-from sc2bench.runs.plan import ensure_places
-from sc2bench.runs.ready import ready_model
-from sc2bench.runs.trained import build_untrained, load_trained
+from sc2bench.runs.experiment import FINAL_WEIGHTS, Experiment
+from sc2bench.runs.train import train_experiment
+from sc2bench.runs.trained import build_untrained, load_trained, save_trained
+
+Paths = Sequence[str | Path]
 
 
-def build(overrides: Sequence[str] = (), config_dirs: Sequence[str] = (), plugins: Sequence[str] = ()) -> SplitModel:
+def build(overrides: Sequence[str] = (), config_dirs: Paths = (), plugins: Paths = ()) -> SplitModel:
     """Builds the split model that overrides name, with the teacher's weights and without training.
 
     >>> import sc2bench
@@ -37,11 +35,10 @@ def build(overrides: Sequence[str] = (), config_dirs: Sequence[str] = (), plugin
         ConfigError: as `compose` does; or a plugin can't be imported.
         DataError: the data set, which says how large images are, is missing.
     """
-    load_plugins(plugins)
-    return build_untrained(Experiment(compose(overrides, config_dirs)))
+    return build_untrained(Experiment(_compose(overrides, config_dirs, plugins)))
 
 
-def load(checkpoint: str | Path, plugins: Sequence[str] = ()) -> SplitModel:
+def load(checkpoint: str | Path, plugins: Paths = ()) -> SplitModel:
     """Loads a trained split model, ready to encode and decode.
 
     The folder is all that it needs: no data set, no weights of the teacher, and no network. Folders of versions before
@@ -56,12 +53,43 @@ def load(checkpoint: str | Path, plugins: Sequence[str] = ()) -> SplitModel:
         ConfigError: a plugin can't be imported.
         DataError: an old folder, and the data set is missing.
     """
-    load_plugins(plugins)
+    load_plugins(map(str, plugins))
     return load_trained(checkpoint)
 
 
+def save(model: SplitModel, folder: str | Path) -> None:
+    """Writes a folder that `load` needs nothing else for: also of models that learn nothing, or join those that did.
+
+    What the folder held of another model is replaced.
+
+    >>> import sc2bench, tempfile
+    >>> model = sc2bench.build(["task=fashion_mnist", "method=input_codec", "method.codec=webp", "rate=20"])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     sc2bench.save(model, folder)
+    ...     sc2bench.load(folder).session == model.session
+    True
+
+    Args:
+        model: of `build`, `load` or `train`.
+        folder: is made if need be.
+
+    Raises:
+        InputError: a model of another origin, so that it is not known what it is built from.
+        OutputError: the folder can't be written.
+    """
+    if model.origin is None:
+        raise InputError(f"this {type(model).__name__} does not say what it was built from; save one of sc2bench.build")
+    folder = Path(folder)
+    try:
+        # A kill from here on must not leave other weights under this model's name.
+        (folder / FINAL_WEIGHTS).unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder} can't be replaced ({error.strerror}); choose another folder") from error
+    save_trained(model, folder)
+
+
 def train(
-    overrides: Sequence[str] = (), config_dirs: Sequence[str] = (), plugins: Sequence[str] = (), *, quiet: bool = False
+    overrides: Sequence[str] = (), config_dirs: Paths = (), plugins: Paths = (), *, quiet: bool = False
 ) -> SplitModel:
     """Trains the split model that overrides name, and what it builds on; loads it where it is trained already.
 
@@ -80,15 +108,10 @@ def train(
     Raises:
         ConfigError: as `compose` does; or a stage names something that does not exist.
         DataError: the data set is missing.
+        OutputError: weights can't be written.
         TrainingError: a loss is not finite.
     """
-    load_plugins(plugins)
-    experiment = Experiment(compose(overrides, config_dirs))
-    processes.start()
-    processes.from_main(lambda: ensure_places(experiment))
-    with Work(processes.together(experiment.work), "start", quiet or not processes.is_main()) as work:
-        accelerator = accelerator_for(experiment.config.mixed_precision)
-        return ready_model(experiment, experiment.teacher, accelerator, work)
+    return train_experiment(Experiment(_compose(overrides, config_dirs, plugins)), quiet=quiet)
 
 
 def evaluate(
@@ -97,8 +120,8 @@ def evaluate(
     split: str = "test",
     samples: int | None = None,
     overrides: Sequence[str] = (),
-    config_dirs: Sequence[str] = (),
-    plugins: Sequence[str] = (),
+    config_dirs: Paths = (),
+    plugins: Paths = (),
 ) -> Measurement:
     """Measures rate and quality of a model: each sample is coded to bytes, and predicted from those bytes alone.
 
@@ -123,25 +146,49 @@ def evaluate(
     Raises:
         ConfigError: an unknown task or setting.
         DataError: the data set is missing or has fewer samples.
-        InputError: the model takes other inputs than the data set has.
+        InputError: the model takes other inputs than the data set has, or predicts something else.
     """
-    load_plugins(plugins)
-    config = compose([f"task={task}", "method=teacher", f"evaluation.split={split}", *overrides], config_dirs)
-    dataset = load_dataset(config.task, split, samples)
-    if model.spec != dataset.spec:
-        raise InputError(f"the model takes {model.spec}, but {config.task.dataset} has {dataset.spec}; choose its task")
+    chosen = [f"task={task}", "method=teacher", f"evaluation.split={split}"]
+    chosen += [] if samples is None else [f"evaluation.samples={samples}"]
+    config = _compose([*chosen, *overrides], config_dirs, plugins)
     options = config.evaluation
+    dataset = load_dataset(config.task, options.split, options.samples)
+    _require_fit(model, config.task, dataset)
     device = next((tensor.device for tensor in model.state_dict().values()), torch.device("cpu"))
     (measurement,) = evaluate_all(
         [model],
         dataset,
-        TASKS[config.task.name](dataset, options),
+        TASKS[config.task.name](dataset, config.task),
         batch_size=options.batch_size,
         batch_pixels=options.batch_pixels,
         device=device,
         workers=config.workers,
         server_precision=options.server_precision,
         estimate=options.estimate,
-        bootstrap=options.bootstrap,
     )
     return measurement
+
+
+def _compose(overrides: Sequence[str], config_dirs: Paths, plugins: Paths) -> ExperimentConfig:
+    load_plugins(map(str, plugins))
+    return compose(overrides, [str(folder) for folder in config_dirs])
+
+
+def _require_fit(model: SplitModel, task: TaskConfig, dataset: ImageSet) -> None:
+    """Raises `InputError` if a model takes other inputs than a data set has, or predicts something else."""
+    if model.spec != dataset.spec:
+        raise InputError(f"the model takes {model.spec}, but {task.dataset} has {dataset.spec}; choose its task")
+    # Models of one's own don't say what they predict.
+    if model.origin is None:
+        return
+    made_for, blueprint = model.origin.config.task, model.origin.blueprint
+    if made_for.name != task.name:
+        raise InputError(f"the model was made for '{made_for.name}', but the task is '{task.name}'; choose its task")
+    # Published checkpoints may not say what their classes are called.
+    known = blueprint.labels if blueprint.labels is not None else blueprint.classes
+    found = dataset.classes if blueprint.labels is not None else len(dataset.classes)
+    if known is not None and known != found:
+        raise InputError(
+            f"the model tells the {blueprint.classes} classes of {made_for.dataset} apart, but {task.dataset} has "
+            f"{len(dataset.classes)} that are not the same; choose its task"
+        )

@@ -13,13 +13,12 @@ from typing import Any
 import torch
 from accelerate.utils import set_seed
 
-from sc2bench.config import RunConfig
+from sc2bench.config import ExperimentConfig
 from sc2bench.core.digests import read_object, sealed, unsealed
 from sc2bench.core.errors import CheckpointError, ConfigError
 from sc2bench.core.files import is_there, write_json
-from sc2bench.core.registry import DATASETS
 from sc2bench.data import load_dataset
-from sc2bench.data.imagenet_folders import IMAGENET, imagenet_wnids
+from sc2bench.data.imagenet_folders import IMAGENET, PhotographsConfig, imagenet_wnids
 from sc2bench.methods import SplitModel, build_model
 from sc2bench.teachers import Teacher, bare_teacher, load_teacher
 from sc2bench.teachers.new_head import OtherClasses
@@ -52,7 +51,7 @@ class Blueprint:
     members: tuple["Blueprint", ...] = ()
 
     @classmethod
-    def of_data(cls, config: RunConfig) -> "Blueprint":
+    def of_data(cls, config: ExperimentConfig) -> "Blueprint":
         """Asks the data sets of an experiment and its members; raises `DataError`."""
         dataset = load_dataset(config.task, config.evaluation.split)
         members = tuple(map(cls.of_data, config.members))
@@ -63,11 +62,11 @@ class Blueprint:
         classes = teacher.classes if self.classes is None else self.classes
         return replace(self, classes=classes, teacher=teacher.built_as, preprocess=_described(teacher))
 
-    def load_teacher(self, config: RunConfig) -> Teacher:
+    def load_teacher(self, config: ExperimentConfig) -> Teacher:
         """The teacher with its weights; raises as `sc2bench.teachers.load_teacher`."""
         return teacher_of(config, self.classes, self.labels or ())
 
-    def bare_teacher(self, config: RunConfig) -> Teacher:
+    def bare_teacher(self, config: ExperimentConfig) -> Teacher:
         """The teacher without its weights.
 
         Raises:
@@ -84,7 +83,7 @@ class Blueprint:
         return teacher
 
 
-def teacher_of(config: RunConfig, classes: int | None, labels: Sequence[str]) -> Teacher:
+def teacher_of(config: ExperimentConfig, classes: int | None, labels: Sequence[str]) -> Teacher:
     """The teacher of an experiment with its weights.
 
     Args:
@@ -99,8 +98,7 @@ def teacher_of(config: RunConfig, classes: int | None, labels: Sequence[str]) ->
     try:
         return load_teacher(config.teacher, classes)
     except OtherClasses as error:
-        takes = getattr(DATASETS[config.task.dataset], "takes", frozenset())
-        wnids = imagenet_wnids() if "classes" in takes and labels else ()
+        wnids = imagenet_wnids() if isinstance(config.task, PhotographsConfig) and labels else ()
         if error.classes != len(wnids) or not set(labels) <= set(wnids):
             raise
         raise ConfigError(
@@ -109,7 +107,9 @@ def teacher_of(config: RunConfig, classes: int | None, labels: Sequence[str]) ->
         ) from error
 
 
-def build(config: RunConfig, blueprint: Blueprint, teacher: Teacher | None = None, *, bare: bool = False) -> SplitModel:
+def build(
+    config: ExperimentConfig, blueprint: Blueprint, teacher: Teacher | None = None, *, bare: bool = False
+) -> SplitModel:
     """Builds an experiment's model as it is before training, by its seed.
 
     Args:
@@ -132,7 +132,7 @@ def build(config: RunConfig, blueprint: Blueprint, teacher: Teacher | None = Non
     return model
 
 
-def _build_member(config: RunConfig, blueprint: Blueprint, bare: bool) -> SplitModel:
+def _build_member(config: ExperimentConfig, blueprint: Blueprint, bare: bool) -> SplitModel:
     teacher = blueprint.bare_teacher(config) if bare else blueprint.load_teacher(config)
     model = build_model(_weightless(config) if bare else config, teacher, blueprint.spec)
     model.origin = Origin(config, blueprint.after(teacher))
@@ -148,7 +148,7 @@ class Origin:
         blueprint: what else it took.
     """
 
-    config: RunConfig
+    config: ExperimentConfig
     blueprint: Blueprint
 
 
@@ -157,7 +157,7 @@ def write_blueprint(folder: Path, blueprint: Blueprint) -> None:
     write_json(folder / BLUEPRINT, sealed({"format": _FORMAT, **_to_json(blueprint)}))
 
 
-def read_blueprint(folder: Path, config: RunConfig) -> Blueprint | None:
+def read_blueprint(folder: Path, config: ExperimentConfig) -> Blueprint | None:
     """Reads `model.json`; `None` if the folder is older than it.
 
     Raises:
@@ -218,7 +218,7 @@ def _alike(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
     return all(one.shape == other.shape and torch.allclose(one, other, rtol=_TOLERANCE) for one, other in pairs)
 
 
-def _weightless(config: RunConfig) -> RunConfig:
+def _weightless(config: ExperimentConfig) -> ExperimentConfig:
     """The experiment without weights of the method itself, such as a pretrained image codec's."""
     if getattr(config.method, "weights", None) is None:
         return config

@@ -7,14 +7,14 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import DataLoaderConfiguration
 
-from sc2bench.config import RunConfig
+from sc2bench.config import ExperimentConfig
 from sc2bench.core import processes
 from sc2bench.core.registry import loaded_plugins
 from sc2bench.records import environment
 from sc2bench.runs.identity import resolved_precision
 
 
-def here(config: RunConfig) -> dict[str, Any]:
+def here(config: ExperimentConfig) -> dict[str, Any]:
     """What a training or a measurement takes place in."""
     return environment() | {
         "mixed_precision": resolved_precision(config.mixed_precision),

@@ -8,7 +8,7 @@ from glob import escape as glob_escape
 from itertools import zip_longest
 from pathlib import Path
 
-from sc2bench.config import RunConfig
+from sc2bench.config import ExperimentConfig
 from sc2bench.core.errors import CheckpointError, DataError
 from sc2bench.core.files import is_there, names_in
 from sc2bench.core.progress import EVALUATION_WORK
@@ -44,7 +44,7 @@ class Experiment:
         retrain_before: weights that are older count as none, in seconds since 1970.
     """
 
-    config: RunConfig
+    config: ExperimentConfig
     retrain_before: float = 0.0
 
     @property

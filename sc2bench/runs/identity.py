@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from sc2bench.chain import chain_modules
-from sc2bench.config import RunConfig
+from sc2bench.config import ExperimentConfig
 from sc2bench.core.digests import of_file, read_object
 from sc2bench.core.errors import CheckpointError, ConfigError
 from sc2bench.core.files import is_there
@@ -35,7 +35,7 @@ FINAL_WEIGHTS = "model.safetensors"
 IMPORTED = "imported.json"
 
 
-def surroundings_of_weights(config: RunConfig, auto: str | None = None) -> Surroundings:
+def surroundings_of_weights(config: ExperimentConfig, auto: str | None = None) -> Surroundings:
     """What the trained weights depend on beyond the configuration; empty if all is as usual, or nothing is trained.
 
     Args:
@@ -63,7 +63,7 @@ def surroundings_of_weights(config: RunConfig, auto: str | None = None) -> Surro
     return {name: value for name, value in found.items() if value is not None}
 
 
-def surroundings_of_point(config: RunConfig, auto: str | None = None) -> Surroundings:
+def surroundings_of_point(config: ExperimentConfig, auto: str | None = None) -> Surroundings:
     """What a measured point depends on beyond the configuration; see `surroundings_of_weights`."""
     splits = {config.evaluation.split}
     if config.evaluation.export_int8:
@@ -74,12 +74,12 @@ def surroundings_of_point(config: RunConfig, auto: str | None = None) -> Surroun
     return {name: value for name, value in found.items() if value is not None}
 
 
-def configured_folder(config: RunConfig) -> Path:
+def configured_folder(config: ExperimentConfig) -> Path:
     """Where weights lie that depend on the configuration alone: on published data, or taken over from elsewhere."""
     return Path(config.checkpoints) / f"{config.method.name}-{config.training_hash()}"
 
 
-def imported_from(config: RunConfig) -> dict[str, str] | None:
+def imported_from(config: ExperimentConfig) -> dict[str, str] | None:
     """The name and the digest of the file that an experiment's weights were taken over from; `None` if they were not.
 
     Raises:
@@ -127,7 +127,7 @@ def resolved_precision(wanted: str) -> str:
     return "bf16" if torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported() else "no"
 
 
-def _weights(config: RunConfig) -> Surroundings:
+def _weights(config: ExperimentConfig) -> Surroundings:
     """Digests of the files of weights that the configuration names, and of programs that code images."""
     named = {"teacher.weights": config.teacher.weights, "method.weights": getattr(config.method, "weights", None)}
     paths = {name: Path(text) for name, text in named.items() if isinstance(text, str) and is_file(text)}
@@ -143,7 +143,7 @@ def _weights(config: RunConfig) -> Surroundings:
     return found
 
 
-def _plugins(config: RunConfig) -> Surroundings:
+def _plugins(config: ExperimentConfig) -> Surroundings:
     """The content of those plugins that register anything which the configuration names, or chains of models.
 
     No configuration names a chain: any model of a library may be of the family that it is for.

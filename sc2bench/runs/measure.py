@@ -9,15 +9,15 @@ import torch
 from accelerate.utils import send_to_device, set_seed
 from torch import Tensor
 
-from sc2bench.config import RunConfig
+from sc2bench.config import ExperimentConfig
 from sc2bench.core import processes
 from sc2bench.core.errors import CheckpointError
 from sc2bench.core.progress import EVALUATION_WORK, Work
 from sc2bench.core.registry import TASKS
 from sc2bench.data import ImageSet, checked_fingerprint
 from sc2bench.evaluation import LATENCY_IMAGES, Measurement, evaluate_all, measure_cost, measure_latency
+from sc2bench.measures import SCHEMA_VERSION
 from sc2bench.methods import SplitModel
-from sc2bench.record_fields import SCHEMA_VERSION
 from sc2bench.records import EXPORT_FIELDS, write_record
 from sc2bench.runs.conditions import accelerator_for, here
 from sc2bench.runs.experiment import TRAINED_IN, Experiment
@@ -54,20 +54,19 @@ def measure_group(experiments: list[Experiment], confirm: Callable[[Experiment],
 
 
 def _evaluate(
-    models: list[SplitModel], dataset: ImageSet, config: RunConfig, device: torch.device, work: Work
+    models: list[SplitModel], dataset: ImageSet, config: ExperimentConfig, device: torch.device, work: Work
 ) -> list[Measurement]:
     evaluation = config.evaluation
     return evaluate_all(
         models,
         dataset,
-        TASKS[config.task.name](dataset, evaluation),
+        TASKS[config.task.name](dataset, config.task),
         batch_size=evaluation.batch_size,
         batch_pixels=evaluation.batch_pixels,
         device=device,
         workers=config.workers,
         server_precision=evaluation.server_precision,
         estimate=evaluation.estimate,
-        bootstrap=evaluation.bootstrap,
         on_samples=lambda samples: work.advance(EVALUATION_WORK * samples * processes.count()),
     )
 

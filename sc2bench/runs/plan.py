@@ -18,7 +18,7 @@ def plan(experiments: Sequence[Experiment]) -> tuple[dict[str, float], dict[str,
     failures: dict[str, Exception] = {}
     for experiment in experiments:
         try:
-            processes.from_main(lambda experiment=experiment: ensure_places(experiment))  # type: ignore[misc]
+            processes.from_main(lambda experiment=experiment: _ensure_places(experiment))  # type: ignore[misc]
             units[experiment.id] = processes.together(experiment.work)
         except Exception as error:
             failures[experiment.id] = error
@@ -43,7 +43,7 @@ def tidy_up(experiments: Sequence[Experiment]) -> None:
         remove_dead(folder)
 
 
-def ensure_places(experiment: Experiment) -> None:
+def _ensure_places(experiment: Experiment) -> None:
     """Tries the folders that will be written to; weights that are trained already may be on what is read-only."""
     ensure_writable(experiment.config.output)
     experiment.ensure_trainable()

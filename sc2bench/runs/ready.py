@@ -57,7 +57,7 @@ def _train(model: SplitModel, experiment: Experiment, accelerator: Accelerator, 
     training_set, validation_set = experiment.training_sets()
     for split in ("train", "validation"):
         checked_fingerprint(config.task, split)
-    task = TASKS[config.task.name](training_set, config.evaluation)
+    task = TASKS[config.task.name](training_set, config.task)
     # The model may have taken modules over and train them, so what it imitates is a teacher of its own.
     imitated = experiment.teacher()
     processes.from_main(experiment.ensure_unchanged)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from sc2bench.config import RunConfig, SuiteConfig, compose, load_suite
+from sc2bench.config import ExperimentConfig, SuiteConfig, compose, load_suite
 from sc2bench.config.overrides import Override, Shared
 from sc2bench.config.unused import ignored
 from sc2bench.core.errors import ConfigError, DataError
@@ -152,5 +152,5 @@ class Suite:
         return frame
 
 
-def _with_parts(config: RunConfig) -> list[RunConfig]:
+def _with_parts(config: ExperimentConfig) -> list[ExperimentConfig]:
     return [config, *(each for part in config.parts for each in _with_parts(part))]

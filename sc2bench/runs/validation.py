@@ -11,7 +11,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 
-from sc2bench.config import RunConfig
+from sc2bench.config import ExperimentConfig
 from sc2bench.core.errors import Sc2benchError
 from sc2bench.core.files import scratch_folder
 from sc2bench.data.miniature import MINIATURES
@@ -95,13 +95,13 @@ def _try(label: str, experiment: Experiment, folder: Path) -> Trial:
     return Trial(label, experiment.config.rate, tuple(experiment.config.stages), seconds, bytes_mean, problem, wanted)
 
 
-def _wanted(config: RunConfig) -> list[str]:
+def _wanted(config: ExperimentConfig) -> list[str]:
     """What the experiment and those that it builds on would download."""
     own = [*teacher_downloads(config.teacher), *downloads(config)]
     return [*own, *(address for part in config.parts for address in _wanted(part))]
 
 
-def _cut_down(config: RunConfig, shared: Path, own: Path) -> RunConfig:
+def _cut_down(config: ExperimentConfig, shared: Path, own: Path) -> ExperimentConfig:
     """The experiment on little data with random weights; everything else is as it is."""
     config = deepcopy(config)
     config.output, config.checkpoints, config.workers = str(own / "results"), str(own / "checkpoints"), 0

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 from torchmetrics.classification import MulticlassAccuracy
 
-from sc2bench.config import EvaluationConfig
+from sc2bench.config import TaskConfig
 from sc2bench.core import processes
 from sc2bench.core.intervals import Interval, binomial_interval
 from sc2bench.core.registry import TASKS
@@ -61,7 +61,7 @@ class ImageClassification(Task):
 
     main_metric = "top1"
 
-    def __init__(self, dataset: ImageSet, evaluation: EvaluationConfig | None = None):
+    def __init__(self, dataset: ImageSet, options: TaskConfig | None = None):
         self.classes = len(dataset.classes)
         self.occurring = dataset.occurring
 

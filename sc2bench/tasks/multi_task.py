@@ -1,16 +1,17 @@
 """Several tasks on the same images: the quality of each."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
 
-from sc2bench.config import EvaluationConfig
 from sc2bench.core.errors import ConfigError
 from sc2bench.core.intervals import Interval
 from sc2bench.core.registry import TASKS
 from sc2bench.data import ImageSet, ManyTargets
 from sc2bench.tasks.base import Metric, Task
+from sc2bench.tasks.object_detection import ObjectDetectionConfig
 
 
 class Metrics(Metric):
@@ -38,15 +39,23 @@ class Metrics(Metric):
         return {name: ends for intervals in found for name, ends in intervals.items()}
 
 
+@dataclass
+class MultiTaskConfig(ObjectDetectionConfig):
+    """Those of the tasks that have some."""
+
+
 @TASKS.register("multi_task")
 class MultiTask(Task):
     """The tasks of a data set that has targets of several; what they are measured by together is the first one's."""
 
-    def __init__(self, dataset: ImageSet, evaluation: EvaluationConfig | None = None):
+    config_class = MultiTaskConfig
+
+    def __init__(self, dataset: ImageSet, options: MultiTaskConfig | None = None):
         if not isinstance(dataset, ManyTargets):
             raise ConfigError("task.name: 'multi_task' wants targets of several tasks; choose task.dataset=scenes")
-        self._tasks = {name: TASKS[name](part, evaluation) for name, part in dataset.parts.items()}
+        self._tasks = {name: TASKS[name](part, options) for name, part in dataset.parts.items()}
         first, *_ = self._tasks.values()
+        self.resamples = (options or MultiTaskConfig()).bootstrap
         self.main_metric = first.main_metric  # type: ignore[misc]
 
     def loss(self, prediction: Any, targets: Any, label_smoothing: float = 0.0) -> Tensor:

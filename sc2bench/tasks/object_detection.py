@@ -2,25 +2,37 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from annotated_doc import Doc
 from torch import Tensor
 from torchmetrics.detection import MeanAveragePrecision
 
-from sc2bench.config import EvaluationConfig
+from sc2bench.config import option
 from sc2bench.core import processes
 from sc2bench.core.errors import ConfigError
 from sc2bench.core.intervals import Interval, bootstrap_intervals
 from sc2bench.core.registry import TASKS
 from sc2bench.data import ImageSet
 from sc2bench.heads.detection import Detections, DetectorOutput
-from sc2bench.tasks.base import Metric, Task
+from sc2bench.tasks.base import Metric, ResamplingConfig, Task
 from sc2bench.tasks.precision import DrawnPrecision
 
 _RESULTS = {"map": "map", "map50": "map_50", "map75": "map_75"}
 _OF_ANNOTATIONS = ("boxes", "labels", "iscrowd", "area")
+COCO_BACKENDS = ("pycocotools", "faster_coco_eval")
+
+
+@dataclass
+class ObjectDetectionConfig(ResamplingConfig):
+    """Options of detection."""
+
+    coco_backend: Annotated[str, Doc("What computes mean average precision."), COCO_BACKENDS] = option(
+        "pycocotools", counts="measured"
+    )
 
 
 class AveragePrecision(Metric):
@@ -36,7 +48,7 @@ class AveragePrecision(Metric):
     def __init__(self, backend: str = "pycocotools"):
         if find_spec(backend) is None:
             raise ConfigError(
-                f"evaluation.coco_backend: '{backend}' is not installed; run pip install 'sc2bench[detection]', or "
+                f"task.coco_backend: '{backend}' is not installed; run pip install 'sc2bench[detection]', or "
                 "choose pycocotools"
             )
         self._backend = backend
@@ -95,10 +107,13 @@ class ObjectDetection(Task):
     """Where objects of the data set's classes are."""
 
     main_metric = "map"
+    config_class = ObjectDetectionConfig
+    smooths_labels = False
 
-    def __init__(self, dataset: ImageSet, evaluation: EvaluationConfig | None = None):
+    def __init__(self, dataset: ImageSet, options: ObjectDetectionConfig | None = None):
         self.classes = len(dataset.classes)
-        self._backend = (evaluation or EvaluationConfig()).coco_backend
+        options = options or ObjectDetectionConfig()
+        self.resamples, self._backend = options.bootstrap, options.coco_backend
 
     def loss(self, prediction: DetectorOutput, targets: Any, label_smoothing: float = 0.0) -> Tensor:
         """The sum of Faster R-CNN's losses of proposals and boxes.

@@ -8,13 +8,12 @@ from torch import Tensor
 from torch.nn import functional
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
-from sc2bench.config import EvaluationConfig
 from sc2bench.core import processes
 from sc2bench.core.intervals import Interval, bootstrap_intervals
 from sc2bench.core.registry import TASKS
 from sc2bench.data import ImageSet
 from sc2bench.heads.segmentation import LabelMaps
-from sc2bench.tasks.base import Metric, Task
+from sc2bench.tasks.base import Metric, ResamplingConfig, Task
 
 # Pixels that no loss and no metric counts.
 IGNORED = 255
@@ -79,9 +78,11 @@ class SemanticSegmentation(Task):
     """Which class each pixel belongs to."""
 
     main_metric = "miou"
+    config_class = ResamplingConfig
 
-    def __init__(self, dataset: ImageSet, evaluation: EvaluationConfig | None = None):
+    def __init__(self, dataset: ImageSet, options: ResamplingConfig | None = None):
         self.classes = len(dataset.classes)
+        self.resamples = (options or ResamplingConfig()).bootstrap
 
     def loss(self, prediction: LabelMaps, targets: Sequence[Tensor], label_smoothing: float = 0.0) -> Tensor:
         """Cross-entropy over the pixels of a batch that are not ignored."""

@@ -1,12 +1,16 @@
 """What a teacher is: a chain of layers with a head, and what is done to an image before it."""
 
 from collections.abc import Collection, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 import torch
+from annotated_doc import Doc
 from torch import Tensor, nn
 
 from sc2bench.chain import Chain
+from sc2bench.config import TeacherConfig
+from sc2bench.core.registry import TEACHERS
 from sc2bench.heads.base import Head, LastLayer, final
 from sc2bench.wire.inputs import check_any_images
 from sc2bench.wire.sizing import Frame, Size, Sizing, image_sizes
@@ -67,6 +71,23 @@ class Preprocess(nn.Module):
     def _padded(self, images: Tensor, height: int, width: int) -> Tensor:
         added = (0, width - images.shape[-1], 0, height - images.shape[-2])
         return nn.functional.pad(images, added).contiguous(memory_format=torch.channels_last)
+
+
+@dataclass
+class BackboneConfig(TeacherConfig):
+    """Options of teachers that can start with layers of others."""
+
+    backbone: Annotated[
+        str | None,
+        Doc("A model registered here whose packaged layers are what one with random weights starts with."),
+        TEACHERS,
+    ] = None
+
+    def problems(self) -> dict[str, str]:
+        """A backbone beside weights that have their own."""
+        if self.backbone is not None and self.weights != "random":
+            return {"backbone": f"'{self.backbone}' goes with teacher.weights=random; set that, or leave it out"}
+        return super().problems()
 
 
 class Teacher(nn.Module):

@@ -38,6 +38,7 @@ class Library(ABC):
     """A library of models, whose names and weights a configuration may use."""
 
     name: ClassVar[str]
+    config_class: ClassVar[type[TeacherConfig]] = TeacherConfig
 
     @abstractmethod
     def check(self, config: TeacherConfig) -> None:

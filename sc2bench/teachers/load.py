@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sc2bench.config import TeacherConfig
+from sc2bench.config import TeacherConfig, completed
 from sc2bench.core import digests
 from sc2bench.core.errors import CheckpointError
 from sc2bench.core.registry import TEACHER_LIBRARIES, TEACHERS
 from sc2bench.core.state import load_state
-from sc2bench.teachers.base import Teacher
+from sc2bench.teachers.base import BackboneConfig, Teacher
 from sc2bench.teachers.files import TRAINED_PREFIX, read_weights
 from sc2bench.teachers.library import is_file
 from sc2bench.teachers.new_head import FINE_TUNE, OtherClasses, last_layer, put_new_head, with_fresh
@@ -67,7 +67,7 @@ def bare_teacher(
     if config.library:
         teacher: Teacher = TEACHER_LIBRARIES[config.library].bare(config, classes, built_as)
     else:
-        teacher = TEACHERS[config.name]()
+        teacher = _made(config)
         if classes is not None and _takes_other_classes(config, teacher, classes):
             put_new_head(teacher, config.name, classes)
     return teacher.to(memory_format=torch.channels_last)
@@ -92,8 +92,15 @@ def published_weights(config: TeacherConfig) -> PublishedWeights | None:
     return getattr(TEACHERS[config.name], "published_weights", None)
 
 
+def _made(config: TeacherConfig) -> Teacher:
+    """A registered teacher with random weights; one that has options of its own is told them."""
+    make = TEACHERS[config.name]
+    made: Teacher = make(completed(config)) if hasattr(make, "config_class") else make()
+    return made
+
+
 def _registered(config: TeacherConfig, classes: int | None) -> Teacher:
-    teacher: Teacher = TEACHERS[config.name]()
+    teacher = _made(config)
     own = teacher.classes
     other = classes is not None and _takes_other_classes(config, teacher, classes)
     if classes is not None and own not in (None, classes) and not other:
@@ -128,7 +135,7 @@ def _fill(teacher: Teacher, config: TeacherConfig) -> None:
         load_state(teacher, *_packaged(config.name))
     elif config.weights != "random":
         load_state(teacher, _trained(Path(config.weights)), config.weights)
-    elif config.backbone is not None:
+    elif isinstance(config, BackboneConfig) and config.backbone is not None:
         state, path = _packaged(config.backbone)
         layers = {key.removeprefix(_CHAIN): value for key, value in state.items() if key.startswith(_CHAIN)}
         load_state(teacher.chain, layers, path)

@@ -11,11 +11,11 @@ from torchvision.models.detection.rpn import RPNHead
 from torchvision.ops import FeaturePyramidNetwork, MultiScaleRoIAlign
 
 from sc2bench.chain import Chain
-from sc2bench.core.registry import TEACHERS
+from sc2bench.core.registry import TEACHERS, configured
 from sc2bench.heads.base import Head
 from sc2bench.heads.detection import DetectionHead
 from sc2bench.heads.segmentation import SkipHead
-from sc2bench.teachers.base import Preprocess, Teacher
+from sc2bench.teachers.base import BackboneConfig, Preprocess, Teacher
 from sc2bench.teachers.fashion_resnet import residual_layer, small_resnet
 
 GARMENTS = 10
@@ -37,7 +37,8 @@ def scenes_classifier() -> Teacher:
 
 
 @TEACHERS.register("scenes_segmenter")
-def scenes_segmenter() -> Teacher:
+@configured(BackboneConfig)
+def scenes_segmenter(config: BackboneConfig) -> Teacher:
     """A fully convolutional network with skips (Long et al. 2015), for ten garments and background."""
     channels = dict(zip(_STAGES, _WIDTHS, strict=True))
     # Coarse enough that one position sees a garment as a whole.
@@ -47,7 +48,8 @@ def scenes_segmenter() -> Teacher:
 
 
 @TEACHERS.register("scenes_detector")
-def scenes_detector() -> Teacher:
+@configured(BackboneConfig)
+def scenes_detector(config: BackboneConfig) -> Teacher:
     """A Faster R-CNN with a feature pyramid over three layers, for ten garments."""
     return _teacher(_backbone(), _detection_head(_STAGES, _WIDTHS, GARMENTS + 1))
 

@@ -13,7 +13,7 @@ from accelerate.utils import convert_to_fp32, send_to_device, set_seed
 from torch import Tensor, nn
 
 from sc2bench.chain import lean
-from sc2bench.config import RunConfig
+from sc2bench.config import ExperimentConfig
 from sc2bench.core import processes
 from sc2bench.core.errors import TrainingError
 from sc2bench.core.progress import EVALUATION_WORK, Work
@@ -37,7 +37,7 @@ def train(
     task: Task,
     training_set: ImageSet,
     validation_set: ImageSet,
-    config: RunConfig,
+    config: ExperimentConfig,
     folder: Path,
     accelerator: Accelerator,
     work: Work,
@@ -125,7 +125,7 @@ class _Trainer:
         teacher: Teacher,
         task: Task,
         validation_set: ImageSet,
-        config: RunConfig,
+        config: ExperimentConfig,
         accelerator: Accelerator,
         work: Work,
     ):

@@ -126,7 +126,8 @@ def _need(loss: str, need: Any) -> Need:
     try:
         return Need(need)
     except ValueError:
-        raise ConfigError(f"loss {loss} has the unknown need {need!r}; {nearest(str(need), Need)}") from None
+        known = nearest(str(need), [each.value for each in Need])
+        raise ConfigError(f"loss {loss} has the unknown need {need!r}; {known}") from None
 
 
 def register_loss(name: str, *needs: Need | str) -> Callable[[Any], Any]:

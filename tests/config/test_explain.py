@@ -7,7 +7,7 @@ import pytest
 from annotated_doc import Doc
 
 from sc2bench.cli import app, guarded
-from sc2bench.config import CurveConfig, RunConfig, compose
+from sc2bench.config import CurveConfig, ExperimentConfig, compose
 from sc2bench.config.explain import GROUPS, explain
 from sc2bench.config.meanings import meanings
 from sc2bench.core import registry
@@ -48,7 +48,7 @@ def test_every_field_says_what_it_means():
     places = {*GROUPS.values(), CurveConfig, *classes}
     silent = [f"{place.__name__}.{each.name}" for place in places for each in meanings(place) if not each.text]
     assert silent == []
-    silent = [each.name for each in meanings(RunConfig) if each.name not in GROUPS and not each.text]
+    silent = [each.name for each in meanings(ExperimentConfig) if each.name not in GROUPS and not each.text]
     assert silent == []
 
 

@@ -9,7 +9,7 @@ from importlib.metadata import EntryPoint
 
 import pytest
 
-from sc2bench.config import MethodConfig, RunConfig, compose
+from sc2bench.config import ExperimentConfig, MethodConfig, compose
 from sc2bench.core.errors import ConfigError
 from sc2bench.core.plugins import import_file
 from sc2bench.core.processes import processors
@@ -170,7 +170,9 @@ class Wanting(MethodConfig):
 
 
 def test_a_required_field_is_hashed():
-    configs = [RunConfig(method=Wanting(name="own", width=width, mode=mode)) for width in (1, 2) for mode in Mode]
+    configs = [
+        ExperimentConfig(method=Wanting(name="own", width=width, mode=mode)) for width in (1, 2) for mode in Mode
+    ]
     assert len({config.config_hash() for config in configs}) == 4
     assert json.loads(json.dumps(configs[1].resolved()))["method"] == {"name": "own", "width": 1, "mode": "SLOW"}
 

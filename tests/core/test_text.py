@@ -18,7 +18,7 @@ from sc2bench.cli import app
 from sc2bench.core import text
 from sc2bench.core.progress import Work
 from sc2bench.report.document import document_of
-from sc2bench.report.table import Table
+from sc2bench.report.tables.table import Table
 from sc2bench.runs.suite import Suite
 from tests import EMBEDDED
 from tests.report.test_tables import check_structure

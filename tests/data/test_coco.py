@@ -10,7 +10,7 @@ from pycocotools.coco import COCO
 from torchvision.models.detection import FasterRCNN_ResNet50_FPN_Weights
 
 from sc2bench.config import TaskConfig, compose
-from sc2bench.core.errors import ConfigError, DataError
+from sc2bench.core.errors import DataError
 from sc2bench.data import EpochSampler, load_dataset
 from sc2bench.data.coco import VARIABLE, coco2017
 from sc2bench.data.coco_entries import read_entries
@@ -268,12 +268,10 @@ def test_a_bad_image_is_named_from_workers_too(own, damage, message, workers):
     assert "\n" not in str(error.value)
 
 
-def test_root_and_sizes(mini, monkeypatch):
+def test_the_root_may_be_a_variable(mini, monkeypatch):
     monkeypatch.delenv(VARIABLE, raising=False)
     unrooted = TaskConfig("object_detection", "coco2017")
     with pytest.raises(DataError, match=rf"give task.root=FOLDER or set {VARIABLE}"):
         coco2017(unrooted, "test")
     monkeypatch.setenv(VARIABLE, str(mini))
     assert len(coco2017(unrooted, "test")) == 8
-    with pytest.raises(ConfigError, match=r"task\.resize: images of coco2017 are used in their own sizes"):
-        coco2017(task(mini, resize=800), "test")

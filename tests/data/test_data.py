@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sc2bench.config import TaskConfig
-from sc2bench.core.errors import ConfigError, DataError
+from sc2bench.core.errors import DataError
 from sc2bench.data import EpochSampler, augment, load_dataset
 from sc2bench.data.fashion_mnist import VARIABLE, fashion_mnist
 from sc2bench.wire.inputs import ImageSpec
@@ -92,11 +92,6 @@ def test_missing_folder_and_too_many_samples(mini_root):
         fashion_mnist(rooted("/nowhere"), "test")
     with pytest.raises(DataError, match="has 100 samples, but 101 are asked for"):
         load_dataset(rooted(mini_root), "test", 101)
-
-
-def test_other_sizes_are_refused(mini_root):
-    with pytest.raises(ConfigError, match=r"task.crop: Fashion-MNIST is used in its own size, 28x28"):
-        fashion_mnist(replace(rooted(mini_root), crop=24), "test")
 
 
 def test_samples_come_singly_and_in_slices(test_images):

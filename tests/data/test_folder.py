@@ -11,13 +11,13 @@ import torch
 from accelerate import Accelerator
 from PIL import Image
 
-from sc2bench.config import TaskConfig
 from sc2bench.config.checks import check
-from sc2bench.config.schemas import MethodConfig, RunConfig, TeacherConfig
+from sc2bench.config.schemas import ExperimentConfig, MethodConfig, TeacherConfig
 from sc2bench.core.errors import ConfigError, DataError
 from sc2bench.data import EpochSampler, load_dataset
 from sc2bench.data.decoding import ImageError, read_rgb, read_size
 from sc2bench.data.ilsvrc2012 import VARIABLE, ilsvrc2012
+from sc2bench.data.imagenet_folders import PhotographsConfig
 from sc2bench.data.miniature import make_imagenet
 
 SIZES = ((64, 48), (48, 64), (80, 60), (20, 26), (36, 36))
@@ -30,8 +30,8 @@ def mini(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_imagenet(tmp_path_factory.mktemp("imagenet"), sizes=SIZES)
 
 
-def task(root: Path, **fields) -> TaskConfig:
-    return TaskConfig("image_classification", "ilsvrc2012", str(root), **({"resize": 36, "crop": 32} | fields))
+def task(root: Path, **fields) -> PhotographsConfig:
+    return PhotographsConfig("image_classification", "ilsvrc2012", str(root), **({"resize": 36, "crop": 32} | fields))
 
 
 def files(images) -> list[str]:
@@ -82,7 +82,7 @@ def test_what_is_no_image_is_passed_over(mini, tmp_path):
 
 
 def test_environment_variable_names_the_root(mini, monkeypatch):
-    config = TaskConfig("image_classification", "ilsvrc2012")
+    config = PhotographsConfig("image_classification", "ilsvrc2012")
     monkeypatch.delenv(VARIABLE, raising=False)
     with pytest.raises(DataError, match=rf"give task.root=FOLDER or set {VARIABLE}"):
         ilsvrc2012(config, "test")
@@ -487,23 +487,19 @@ def test_one_image_is_not_enough(tmp_path):
         ({"crop": 0}, "task.crop: 0 is below the least value, 1"),
         ({"resize": 0}, "task.resize: 0 is below the least value, 1"),
         ({"resize": 31, "crop": 32}, "task.resize: 31 is below the least value, 32"),
+        ({"crop": 299}, "task.crop: 299 exceeds task.resize, 256; set both (ilsvrc2012: 256, 224)"),
         ({"interpolation": "bilinaer"}, "task.interpolation: unknown value 'bilinaer'; did you mean 'bilinear'?"),
     ],
 )
 def test_impossible_sizes_are_refused(fields, message):
-    config = RunConfig(
-        task=TaskConfig("image_classification", "ilsvrc2012", **fields),
+    config = ExperimentConfig(
+        task=PhotographsConfig("image_classification", "ilsvrc2012", **fields),
         teacher=TeacherConfig("fashion_resnet"),
         method=MethodConfig("teacher"),
     )
     with pytest.raises(ConfigError) as error:
         check(config)
     assert str(error.value) == message
-
-
-def test_a_crop_larger_than_the_default_size_is_refused(mini):
-    with pytest.raises(ConfigError, match=r"task\.crop: 299 exceeds task\.resize, 256; set both"):
-        ilsvrc2012(task(mini, resize=None, crop=299), "test")
 
 
 def test_miniature_is_repeatable_and_has_the_rare_kinds(mini, tmp_path):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from sc2bench.config import EvaluationConfig, MethodConfig, RunConfig, StageConfig, TaskConfig, TeacherConfig
+from sc2bench.config import EvaluationConfig, ExperimentConfig, MethodConfig, StageConfig, TaskConfig, TeacherConfig
 from sc2bench.config.checks import check
 from sc2bench.core.errors import ConfigError
 from sc2bench.core.registry import DATASETS
@@ -91,8 +91,8 @@ def test_all_tasks_of_a_set_have_the_same_part():
     assert sum(target["x"] for target in targets) == 4
 
 
-def experiment(dataset: str, samples: int | None = None, **stage) -> RunConfig:
-    return RunConfig(
+def experiment(dataset: str, samples: int | None = None, **stage) -> ExperimentConfig:
+    return ExperimentConfig(
         task=TaskConfig("image_classification", dataset),
         teacher=TeacherConfig("fashion_resnet"),
         method=MethodConfig("teacher"),

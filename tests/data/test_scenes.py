@@ -174,5 +174,3 @@ def test_wrong_folders_and_tasks_are_named(few, tmp_path):
         scenes(task(old), "test")
     with pytest.raises(ConfigError, match=r"task\.name: scenes have no targets for 'captions'; known: image_class"):
         scenes(task(few, "captions"), "test")
-    with pytest.raises(ConfigError, match=r"task\.crop: scenes are used in their own sizes"):
-        scenes(task(few, crop=64), "test")

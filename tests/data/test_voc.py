@@ -9,9 +9,9 @@ import torch
 from PIL import Image
 from torchvision.models.segmentation import DeepLabV3_ResNet50_Weights
 
-from sc2bench.config import TaskConfig
 from sc2bench.core.errors import DataError
 from sc2bench.data import EpochSampler, PixelLimit, load_dataset
+from sc2bench.data.crops import SizesConfig
 from sc2bench.data.decoding import ImageError, read_indices
 from sc2bench.data.miniature import make_voc
 from sc2bench.data.voc import VARIABLE, MaskPresentation, palette, pascal_voc2012
@@ -26,8 +26,8 @@ def mini(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_voc(tmp_path_factory.mktemp("voc"))
 
 
-def task(root: Path, **fields) -> TaskConfig:
-    return TaskConfig("semantic_segmentation", "pascal_voc2012", str(root), **fields)
+def task(root: Path, **fields) -> SizesConfig:
+    return SizesConfig("semantic_segmentation", "pascal_voc2012", str(root), **fields)
 
 
 def names(images) -> list[str]:
@@ -257,7 +257,7 @@ def test_batches_are_bounded_before_images_are_decoded(mini):
 
 def test_environment_variable_names_the_root(mini, monkeypatch):
     monkeypatch.delenv(VARIABLE, raising=False)
-    unrooted = TaskConfig("semantic_segmentation", "pascal_voc2012")
+    unrooted = SizesConfig("semantic_segmentation", "pascal_voc2012")
     with pytest.raises(DataError, match=rf"give task.root=FOLDER or set {VARIABLE}"):
         pascal_voc2012(unrooted, "test")
     monkeypatch.setenv(VARIABLE, str(mini))

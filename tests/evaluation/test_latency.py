@@ -7,7 +7,8 @@ import torch
 from sc2bench.config import compose
 from sc2bench.core.errors import ConfigError
 from sc2bench.evaluation import measure_latency
-from sc2bench.evaluation.latency import SPANS, STATISTICS, median_interval
+from sc2bench.evaluation.latency import median_interval
+from sc2bench.measures import SPANS, STATISTICS
 from sc2bench.records import LATER_FIELDS
 from tests.methods.test_methods import VARIANTS, make
 

@@ -16,7 +16,7 @@ import torch
 
 import sc2bench
 from sc2bench.cli import app
-from sc2bench.config import EvaluationConfig, TaskConfig, compose
+from sc2bench.config import TaskConfig, compose
 from sc2bench.core.errors import CheckpointError, ConfigError, InputError
 from sc2bench.data import load_dataset
 from sc2bench.exporting.compare import compare, on_runner
@@ -179,9 +179,7 @@ def test_images_of_any_size(sizing, tmp_path, few_scenes):
     else:
         assert packets == expected
     assert len(model.decode(packets)) == 8
-    _, graph, int8 = compare(
-        model, tmp_path, scenes, ObjectDetection(scenes, EvaluationConfig()), batch_size=4, seconds=0
-    )
+    _, graph, int8 = compare(model, tmp_path, scenes, ObjectDetection(scenes), batch_size=4, seconds=0)
     assert graph.other_symbols < 1e-3 * graph.symbols
     assert 0 < int8.other_symbols < 0.5 * int8.symbols
     with pytest.raises(InputError, match=r"no batch; give uint8 \(N, 3, H, W\)"):

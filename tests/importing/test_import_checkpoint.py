@@ -31,6 +31,7 @@ from sc2bench.runs.run import run_experiments
 from sc2bench.teachers import Preprocess, Teacher, read_weights
 from sc2bench.wire.inputs import ImageSpec
 from tests import FIXTURES
+from tests.conftest import refuse_all_but_the_folder
 
 PARITY = FIXTURES / "parity"
 FACTS = json.loads((PARITY / "bottlenecks.json").read_text())
@@ -131,12 +132,13 @@ def published_file(folder: Path, name: str) -> Path:
 
 @torch.inference_mode()
 @pytest.mark.parametrize("name", PRIORS)
-def test_latents_outputs_and_sizes_are_as_published(overrides, tmp_path, name, capsys):
+def test_latents_outputs_and_sizes_are_as_published(overrides, tmp_path, name, capsys, monkeypatch):
     experiment = [*overrides, f"method.prior={PRIORS[name]}"]
     command = ["import-checkpoint", str(published_file(tmp_path, name)), *experiment[:-1], "--as", experiment[-1]]
     with pytest.raises(SystemExit) as stop:
         app(command)
     assert stop.value.code == 0
+    refuse_all_but_the_folder(monkeypatch)
     model = sc2bench.load(capsys.readouterr().out.strip())
     expected = tensors(name)
     latents = model.device.encoder(expected["input"])

@@ -126,13 +126,17 @@ def test_one_encoder_sends_the_same_bytes_for_three_tasks(root, tmp_path):
         return [*own, "stage1.samples=null", "stage2.samples=null", f"source={list_of(student('classification'))}"]
 
     members = f"members=[{','.join(list_of(student(task)) for task in TASKS)}]"
-    run = Experiment(compose([*places, "rate=0.1", "task=scenes_all", "method=multi_task", members, *common]))
+    overrides = [*places, "rate=0.1", "task=scenes_all", "method=multi_task", members, *common]
+    run = Experiment(compose(overrides))
     # Nothing was trained before: whatever the record builds on is trained first, each part once.
     assert len(run.untrained()) == 3
     (path,) = run_experiments([run], quiet=True)
     record = json.loads(path.read_text())
     assert {"top1", "map", "miou"} <= set(record["quality"])
     assert record["samples"] == 6
+    measured = sc2bench.evaluate(sc2bench.train(overrides, quiet=True), "scenes_all", overrides=common)
+    assert measured.quality == pytest.approx(record["quality"], abs=1e-3)
+    assert measured.bytes.mean() == pytest.approx(record["bytes_mean"])
     sizes = {record["bytes_mean"]}
     for task in TASKS:
         (path,) = run_experiments([Experiment(compose([*places, *student(task)]))], quiet=True)

@@ -10,8 +10,8 @@ from sc2bench.cli import app
 from sc2bench.core.errors import ConfigError, DataError
 from sc2bench.core.text import one_line
 from sc2bench.report import write_report
-from sc2bench.report.areas import AreaScale
-from sc2bench.report.cost_figures import cost_quality_figure, rate_cost_quality_figure
+from sc2bench.report.figures.areas import AreaScale
+from sc2bench.report.figures.costs import cost_quality_figure, rate_cost_quality_figure
 from sc2bench.runs.suite import Suite
 from tests import EMBEDDED
 from tests.report.test_report import QUALITY, RATE, legend, records

@@ -14,8 +14,8 @@ from selenium.webdriver.support.ui import Select
 
 from sc2bench.records import load_records, read_record
 from sc2bench.report import explorer_page
-from sc2bench.report.style import first_records, looks
-from sc2bench.report.tables import curves
+from sc2bench.report.figures.style import first_records, looks
+from sc2bench.report.tables.points import curves
 from tests import EMBEDDED
 
 FLAGS = (

@@ -14,13 +14,13 @@ from sc2bench.config import load_suite
 from sc2bench.core.errors import ConfigError
 from sc2bench.core.text import one_line
 from sc2bench.report import Wish
-from sc2bench.report.colours import CLEAR, PALETTE, distance
-from sc2bench.report.cost_figures import cost_quality_figure, rate_cost_quality_figure
-from sc2bench.report.figures import rate_quality_figure
-from sc2bench.report.layout import HOLLOW_SENTENCE
-from sc2bench.report.multi_task import joint_figure
-from sc2bench.report.points import points_of
-from sc2bench.report.style import identity, looks
+from sc2bench.report.analysis.points import points_of
+from sc2bench.report.figures.colours import CLEAR, PALETTE, distance
+from sc2bench.report.figures.costs import cost_quality_figure, rate_cost_quality_figure
+from sc2bench.report.figures.curves import rate_quality_figure
+from sc2bench.report.figures.layout import HOLLOW_SENTENCE
+from sc2bench.report.figures.style import identity, looks
+from sc2bench.report.joint import joint_figure
 from tests.core.test_text import NASTY
 from tests.report.test_report import QUALITY, legend, records
 

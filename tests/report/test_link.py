@@ -9,9 +9,9 @@ import pytest
 from sc2bench.core.errors import DataError
 from sc2bench.core.text import one_line
 from sc2bench.report import bytes_at_quality, write_report
-from sc2bench.report.link import IDEAL, Choice, Link, compare_at, crossover, fastest, has_times, profiles
-from sc2bench.report.link_figure import link_figure
-from sc2bench.report.link_tables import crossover_table, link_tables
+from sc2bench.report.link.figure import link_figure
+from sc2bench.report.link.latency import IDEAL, Choice, Link, compare_at, crossover, fastest, has_times, profiles
+from sc2bench.report.link.tables import crossover_table, link_tables
 from tests.report.test_report import QUALITY, RATE, legend, records
 
 SLOW = Link("slow", 80.0, round_trip_ms=30, loss=0.2, message_bytes=100, overhead_bytes=10)

@@ -10,10 +10,10 @@ import pytest
 from sc2bench.core.errors import ConfigError, DataError
 from sc2bench.core.intervals import binomial_interval
 from sc2bench.report import explorer_page, points_of, write_joint_report, write_report
-from sc2bench.report.cost_figures import rate_cost_quality_figure
-from sc2bench.report.figures import rate_quality_figure
-from sc2bench.report.multi_task import joint_table
-from sc2bench.report.tables import delta_table, points_table
+from sc2bench.report.figures.costs import rate_cost_quality_figure
+from sc2bench.report.figures.curves import rate_quality_figure
+from sc2bench.report.joint import joint_table
+from sc2bench.report.tables.points import delta_table, points_table
 from sc2bench.runs.suite import Suite
 from tests.report.test_report import records
 

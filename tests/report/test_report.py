@@ -19,13 +19,13 @@ from sc2bench.report import (
     published_points,
     write_report,
 )
-from sc2bench.report.axes import tick_values
-from sc2bench.report.figures import rate_quality_figure
-from sc2bench.report.link import compare_at
+from sc2bench.report.figures.axes import tick_values
+from sc2bench.report.figures.curves import rate_quality_figure
+from sc2bench.report.figures.style import identity, looks
+from sc2bench.report.link.latency import compare_at
 from sc2bench.report.published import points_for_figure
-from sc2bench.report.style import identity, looks
-from sc2bench.report.table import Table
-from sc2bench.report.tables import delta_table, equal_quality_table, summary_table
+from sc2bench.report.tables.points import delta_table, equal_quality_table, summary_table
+from sc2bench.report.tables.table import Table
 from sc2bench.runs.suite import Suite
 from tests import EMBEDDED
 

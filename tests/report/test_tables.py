@@ -5,12 +5,12 @@ import re
 import pandas as pd
 import pytest
 
+from sc2bench.measures import metric_measure
 from sc2bench.report import write_report
-from sc2bench.report.budgets import budget_table, cost_budgets, joint_budget_table, round_numbers
-from sc2bench.report.quantities import metric_quantity
-from sc2bench.report.rate_parts import rate_parts_table
-from sc2bench.report.table import Table
-from sc2bench.report.tables import equal_quality_table, points_table
+from sc2bench.report.tables.budgets import budget_table, cost_budgets, joint_budget_table, round_numbers
+from sc2bench.report.tables.points import equal_quality_table, points_table
+from sc2bench.report.tables.rate_parts import rate_parts_table
+from sc2bench.report.tables.table import Table
 from tests.report.test_report import records
 
 
@@ -184,4 +184,4 @@ def test_other_metrics_have_their_names_everywhere(name, head, axis, tmp_path):
     write_report(frame, tmp_path, title="x", metric=name, anchor="WebP")
     assert head in pd.read_csv(tmp_path / "tables/points.csv").columns
     assert f"BD {head.split()[0]} [points]" in (tmp_path / "table.md").read_text()
-    assert metric_quantity(name).axis == axis
+    assert metric_measure(name).axis == axis

@@ -10,10 +10,10 @@ from PIL import Image
 from sc2bench.cli import app
 from sc2bench.core.errors import ConfigError, DataError
 from sc2bench.core.registry import TASKS
+from sc2bench.measures import MAIN_METRICS, main_metrics
 from sc2bench.records import read_record, write_record
 from sc2bench.report import groups_of, write_joint_report
-from sc2bench.report.multi_task import joint_figure, joint_table
-from sc2bench.report.quantities import MAIN_METRICS, main_metrics
+from sc2bench.report.joint import joint_figure, joint_table
 from sc2bench.runs.experiment import Experiment
 from sc2bench.runs.suite import Suite
 from tests import EMBEDDED

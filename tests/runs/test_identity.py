@@ -145,8 +145,7 @@ def changed_file(path: Path) -> None:
 def test_every_reader_sees_that_its_data_changed(dataset, task, make, change, tmp_path):
     root = tmp_path / "data"
     make(root)
-    sizes = {"resize": 32, "crop": 32} if dataset == "ilsvrc2012" else {}
-    config = TaskConfig(task, dataset, str(root), **sizes)
+    config = TaskConfig(task, dataset, str(root))
     before = fingerprint_of(config, "test")
     assert before is not None
     assert len(before) == 16

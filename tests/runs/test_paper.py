@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from sc2bench.config import RunConfig, StageConfig
+from sc2bench.config import ExperimentConfig, StageConfig
 from sc2bench.runs.experiment import Experiment
 from sc2bench.runs.suite import Suite
 from tests import FIXTURES, REPOSITORY
@@ -100,7 +100,7 @@ def flat(stage: StageConfig) -> SimpleNamespace:
     return SimpleNamespace(**(options | vars(stage) | names | {"losses": losses}))
 
 
-def stages_of(config: RunConfig) -> list[SimpleNamespace]:
+def stages_of(config: ExperimentConfig) -> list[SimpleNamespace]:
     return [flat(stage) for stage in config.stages.values()]
 
 

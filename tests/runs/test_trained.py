@@ -2,11 +2,10 @@
 
 import json
 import shutil
-import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -17,10 +16,10 @@ from sc2bench.core.errors import CheckpointError
 from sc2bench.methods import SplitModel
 from sc2bench.runs.blueprint import BLUEPRINT, Blueprint, build, write_blueprint
 from sc2bench.runs.experiment import Experiment
-from sc2bench.runs.run import run_experiments
+from sc2bench.runs.train import train_experiment
 from sc2bench.runs.trained import load_trained, save_trained
 from sc2bench.wire.inputs import ImageSpec
-from tests.conftest import TINY_STUDENT
+from tests.conftest import TINY_STUDENT, refuse_all_but_the_folder
 from tests.teachers.test_teachers import put_in_hub_cache
 
 IMAGES = torch.randint(0, 256, (3, 1, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
@@ -52,26 +51,15 @@ def answers(model: SplitModel, images: torch.Tensor) -> tuple[list[bytes], torch
 
 @pytest.fixture
 def nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Refuses data sets, files of teachers' weights, and the network."""
-
-    def refuse(*_: Any, **__: Any) -> None:
-        raise AssertionError("something else than the folder is asked")
-
-    monkeypatch.setattr(socket.socket, "connect", refuse)
-    monkeypatch.setattr(socket, "getaddrinfo", refuse)
-    monkeypatch.setattr("sc2bench.runs.blueprint.load_dataset", refuse)
-    monkeypatch.setattr("sc2bench.runs.experiment.load_dataset", refuse)
-    for name in ("load.read_weights", "library.read_weights", "torchvision_models.read_weights"):
-        monkeypatch.setattr(f"sc2bench.teachers.{name}", refuse)
+    refuse_all_but_the_folder(monkeypatch)
 
 
 @pytest.mark.slow
 def test_trained_student_loads_where_there_is_nothing_else(tiny, mini_root, tmp_path, monkeypatch):
     root = shutil.copytree(mini_root, tmp_path / "data")
     overrides = [*tiny, *TINY_STUDENT, f"task.root={root}", "stage1.epochs=1", "stage2.epochs=1"]
-    overrides += ["mixed_precision=no", "evaluation.samples=20", "evaluation.latency_repeats=0"]
-    experiment = Experiment(compose(overrides))
-    run_experiments([experiment], quiet=True)
+    experiment = Experiment(compose([*overrides, "mixed_precision=no"]))
+    train_experiment(experiment, quiet=True)
     folder = shutil.copytree(experiment.checkpoint_folder, tmp_path / "elsewhere")
     data, predictions = answers(sc2bench.load(folder), IMAGES)
     # What a folder holds of versions that had no blueprint.
@@ -106,6 +94,25 @@ def test_teachers_of_libraries_need_no_weights(teacher, tmp_path, nothing_else):
     assert first[0] == second[0]
     assert torch.equal(first[1], second[1])
     assert second[1].shape == (2, 1000)
+
+
+def test_joined_models_need_nothing_else(tmp_path, nothing_else):
+    student = ["method=entropic_student", "rate=1", "method.bottleneck=fp_scene", "method.latent_channels=4"]
+    student += ["method.widths=[6,8,10]", "teacher.weights=nowhere.safetensors"]
+    members = [compose([f"task=scenes_{task}", *student]) for task in ("classification", "segmentation")]
+    joined = compose(["task=scenes_all", "method=multi_task", "rate=1", "teacher.weights=random"])
+    blueprints = (Blueprint(ImageSpec(3), 10), Blueprint(ImageSpec(3), 11))
+    model = build(replace(joined, members=members), Blueprint(ImageSpec(3), 11, members=blueprints), bare=True)
+    model.update_tables()
+    save_trained(model, tmp_path)
+    images = [torch.randint(0, 256, (3, side, 64), dtype=torch.uint8) for side in (48, 64)]
+    again = load_trained(tmp_path)
+    first, second = answers(model, images), answers(again, images)
+    assert first[0] == second[0]
+    assert [member.classes for member in again.origin.blueprint.members] == [10, 11]
+    for one, other in zip(first[1], second[1], strict=True):
+        assert one.keys() == other.keys() == {"image_classification", "semantic_segmentation"}
+        assert all(torch.equal(one[task], other[task]) for task in one)
 
 
 def test_model_of_the_hub_is_built_as_its_repository_said(tmp_path, monkeypatch, nothing_else):

@@ -81,8 +81,8 @@ def test_nothing_to_find_and_nothing_found_are_no_crash():
 
 
 def test_backend_that_is_not_there_is_refused():
-    with pytest.raises(ConfigError, match=r"evaluation.coco_backend: unknown value 'pycoco'; did you mean"):
-        compose(["task=scenes_detection", "method=teacher", "evaluation.coco_backend=pycoco"])
+    with pytest.raises(ConfigError, match=r"task.coco_backend: unknown value 'pycoco'; did you mean"):
+        compose(["task=scenes_detection", "method=teacher", "task.coco_backend=pycoco"])
     with pytest.raises(ConfigError, match=r"'no_such_backend' is not installed; run pip install"):
         AveragePrecision("no_such_backend")
 

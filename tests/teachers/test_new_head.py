@@ -9,10 +9,11 @@ import torch
 from PIL import Image
 
 import sc2bench
-from sc2bench.config import TaskConfig, TeacherConfig, compose
+from sc2bench.config import TeacherConfig, compose
 from sc2bench.core.errors import CheckpointError, ConfigError, DataError
 from sc2bench.core.state import load_tensors, save_tensors, unique_state
 from sc2bench.data import load_dataset
+from sc2bench.data.imagenet_folders import PhotographsConfig
 from sc2bench.records import load_records
 from sc2bench.runs.experiment import Experiment
 from sc2bench.runs.run import run_experiments
@@ -52,8 +53,8 @@ def settings(root: Path, out: Path, weights: object) -> list[str]:
     return ["task=image_folder", *sizes, *places, "teacher.name=test_resnet", f"teacher.weights={weights}"]
 
 
-def task(root: Path, **fields) -> TaskConfig:
-    return TaskConfig("image_classification", "image_folder", str(root), resize=32, crop=32, **fields)
+def task(root: Path, **fields) -> PhotographsConfig:
+    return PhotographsConfig("image_classification", "image_folder", str(root), resize=32, crop=32, **fields)
 
 
 def test_folders_are_the_classes(photographs, tmp_path):
@@ -74,7 +75,7 @@ def test_folders_are_the_classes(photographs, tmp_path):
 
 def test_folders_that_are_missing_are_told(photographs, tmp_path):
     with pytest.raises(DataError, match=r"^image_folder needs its folder, .*; give task.root=FOLDER$"):
-        load_dataset(TaskConfig("image_classification", "image_folder"), "train")
+        load_dataset(PhotographsConfig("image_classification", "image_folder"), "train")
     with pytest.raises(DataError, match=r"folder .*/none does not exist; mend task.root$"):
         load_dataset(task(tmp_path / "none"), "train")
     (tmp_path / "train").symlink_to(photographs / "train")

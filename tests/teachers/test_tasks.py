@@ -8,7 +8,7 @@ from torchvision.ops import FrozenBatchNorm2d
 from sc2bench.config import TeacherConfig, compose
 from sc2bench.core.errors import ConfigError
 from sc2bench.core.registry import TEACHER_LIBRARIES
-from sc2bench.teachers import load_teacher
+from sc2bench.teachers import BackboneConfig, load_teacher
 from sc2bench.teachers.torchvision_models import IMAGENET_MEAN, IMAGENET_STD
 
 LIBRARY = TEACHER_LIBRARIES["torchvision"]
@@ -103,7 +103,7 @@ def test_names_and_classes_that_do_not_fit_are_refused():
 
 def test_a_teacher_starts_with_the_stages_of_a_packaged_one():
     detector = load_teacher(TeacherConfig("scenes_detector"))
-    segmenter = load_teacher(TeacherConfig("scenes_segmenter", "random", backbone="scenes_detector"))
+    segmenter = load_teacher(BackboneConfig("scenes_segmenter", "random", backbone="scenes_detector"))
     own, taken = segmenter.chain.state_dict(), detector.chain.state_dict()
     assert own.keys() == taken.keys()
     assert all(torch.equal(own[key], taken[key]) for key in own)

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter
 
-from sc2bench.report.quantities import quantity
+from sc2bench.measures import measure
 
 # Digits that carry a label in each decade, from dense to sparse.
 _DIGITS = ((1, 1.5, 2, 3, 4, 5, 6, 8), (1, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,))
@@ -74,7 +74,7 @@ def set_rate_axis(axes: Axes, low: float, high: float, width: float, type_size: 
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / scale:g}"))
     axes.xaxis.set_minor_locator(LogLocator(subs=range(2, 10)))
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_xlabel(f"{quantity('bytes_mean').label} ({'bytes' if scale == 1 else 'kB'} per image, log scale)")
+    axes.set_xlabel(f"{measure('bytes_mean').label} ({'bytes' if scale == 1 else 'kB'} per image, log scale)")
 
 
 def quality_limits(

@@ -5,9 +5,19 @@ from math import inf
 
 import pandas as pd
 
-from sc2bench.report.link import IDEAL, TOLERANCE, Choice, Comparison, Link, compare_at, crossover, fastest, profiles
-from sc2bench.report.quantities import metric_quantity
-from sc2bench.report.table import Table
+from sc2bench.measures import metric_measure
+from sc2bench.report.link.latency import (
+    IDEAL,
+    TOLERANCE,
+    Choice,
+    Comparison,
+    Link,
+    compare_at,
+    crossover,
+    fastest,
+    profiles,
+)
+from sc2bench.report.tables.table import Table
 
 
 def link_tables(records: pd.DataFrame, metric: str, quality: float | None = None) -> list[Table]:
@@ -38,20 +48,20 @@ def link_latency_table(compared: Comparison, metric: str, links: Sequence[Link],
         links: what is between device and server.
         machines: where the times were measured.
     """
-    what = metric_quantity(metric)
+    what = metric_measure(metric)
     rows = []
     for choice in compared.choices:
         row: dict[str, object] = {
             "Curve": choice.label,
             "Compared": "yes",
             "Value": choice.rate,
-            what.head: choice.quality,
+            what.column: choice.quality,
             "Bytes": choice.sent_bytes,
             "Device [ms]": choice.device_ms,
             "Server [ms]": choice.server_ms,
         }
         rows.append(row | {f"{link.name} [ms]": choice.end_to_end_ms(link) for link in links})
-    rows += [{"Curve": label, "Compared": "no", what.head: best} for label, best in compared.missed.items()]
+    rows += [{"Curve": label, "Compared": "no", what.column: best} for label, best in compared.missed.items()]
     caption = (
         "Device, link and server one after the other, medians of single images"
         f"{f' on {machines}' if machines else ''}. {equal_quality_sentence(compared, metric)} On the device: the "
@@ -59,14 +69,14 @@ def link_latency_table(compared: Comparison, metric: str, links: Sequence[Link],
         + "; ".join(_described(link) for link in links)
         + "."
     )
-    formats = {"Value": "g", what.head: ".2f", "Device [ms]": ".2f", "Server [ms]": ".2f"}
+    formats = {"Value": "g", what.column: ".2f", "Device [ms]": ".2f", "Server [ms]": ".2f"}
     title = f"End-to-end latency at a {what.short} of {compared.quality:g} %"
     return Table("link_latency", title, caption, pd.DataFrame(rows), formats)
 
 
 def equal_quality_sentence(compared: Comparison, metric: str) -> str:
     """What is compared at which quality, and what is not."""
-    what = metric_quantity(metric).short
+    what = metric_measure(metric).short
     text = (
         f"Curves are compared at a {what} of {compared.quality:g} %: bytes and times are interpolated between the "
         "measured points of the Pareto front beside it; the value of the rate knob is then empty. A curve that starts "
@@ -84,13 +94,13 @@ def missed_sentence(compared: Comparison) -> str:
 
 def link_fastest_table(compared: Comparison, metric: str, link: Link = IDEAL) -> Table:
     """A row a range of bandwidths, with the choice that is the fastest in it."""
-    what = metric_quantity(metric)
+    what = metric_measure(metric)
     rows = [
         {
             "From [kbit/s]": low or None,
             "To [kbit/s]": None if high == inf else high,
             "Fastest": choice.label,
-            what.head: choice.quality,
+            what.column: choice.quality,
             "Bytes": choice.sent_bytes,
         }
         for low, high, choice in fastest(compared.choices, link)
@@ -102,7 +112,7 @@ def link_fastest_table(compared: Comparison, metric: str, link: Link = IDEAL) ->
         f"loss and overhead. {f'{missed} ' if missed else ''}Between two choices there is at most one such crossover, "
         "since latency is linear in the inverse of the bandwidth; link_crossovers.csv has those of all pairs."
     )
-    formats = {"From [kbit/s]": ",.1f", "To [kbit/s]": ",.1f", what.head: ".2f"}
+    formats = {"From [kbit/s]": ",.1f", "To [kbit/s]": ",.1f", what.column: ".2f"}
     title = f"Fastest at each bandwidth for a {what.short} of {compared.quality:g} %"
     return Table("link_fastest", title, caption, pd.DataFrame(rows), formats)
 

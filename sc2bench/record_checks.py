@@ -1,147 +1,33 @@
-"""What a record holds: one table of its fields, with the values that each may have."""
+"""What a record must keep to, beyond the kinds of its fields."""
 
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-SCHEMA_VERSION = 1
-STATISTICS = ("p50", "p50_low", "p50_high", "p95")
-# For each kind of exported device half, its spans and those of PyTorch's that they stand beside.
-EXPORT_SPANS = {
-    "onnx": {"device_onnx": "device", "device_onnx_network": "device_network"},
-    "int8": {"device_int8": "device", "device_int8_network": "device_network"},
-}
-# Metrics that are percentages; those of plugins may be any number.
-PERCENTAGES = ("top1", "top5", "top1_subset", "map", "map50", "map75", "miou", "pixel_accuracy")
+from sc2bench.measures import (
+    COUNT,
+    ENDS,
+    FLAG,
+    GROUP,
+    KINDS,
+    LARGEST,
+    METRICS,
+    NUMBER,
+    PARTS,
+    SOME,
+    TEXT,
+    Kind,
+    is_number,
+)
+
 # What readers add to a record's fields; no metric may take these names, nor those of fields.
 ADDED = ("curve", "path")
 # Likewise of what joins the seeds of a point: whole names, and the ends of names of spreads and intervals.
 JOINED = ("seeds", "environments")
 _SPREAD = re.compile(r"(.+)_(std|low|high)")
-# No number of a record comes near; beyond, doubles and 64-bit integers lose or overflow.
-_LARGEST = 2**63
 _DEEPEST = 40
-_HASH = re.compile(r"[0-9a-f]{12}")
-_FINGERPRINT = re.compile(r"[0-9a-f]{16}")
 _CUT = 60
-
-
-@dataclass(frozen=True)
-class Kind:
-    """The values that a field may have.
-
-    Attributes:
-        what: in words, for errors.
-        fits: whether a value is one of them.
-    """
-
-    what: str
-    fits: Callable[[Any], bool]
-
-    @property
-    def or_null(self) -> "Kind":
-        """The same, or null."""
-        return Kind(f"{self.what}, or null", lambda value: value is None or self.fits(value))
-
-
-def _is_integer(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < _LARGEST
-
-
-def _is_number(value: Any) -> bool:
-    return _is_integer(value) or (isinstance(value, float) and math.isfinite(value) and abs(value) < _LARGEST)
-
-
-TEXT = Kind("a printable text", lambda v: isinstance(v, str) and bool(v.strip()) and v.isprintable())
-NUMBER = Kind("a finite number", _is_number)
-AMOUNT = Kind("a number from 0 upwards", lambda v: _is_number(v) and v >= 0)
-POSITIVE = Kind("a number above 0", lambda v: _is_number(v) and v > 0)
-# Accuracies are computed in single precision.
-PERCENT = Kind("a number from 0 to 100", lambda v: _is_number(v) and -1e-4 <= v <= 100 + 1e-4)
-COUNT = Kind("a whole number from 0 upwards", lambda v: _is_integer(v) and v >= 0)
-SOME = Kind("a whole number from 1 upwards", lambda v: _is_integer(v) and v >= 1)
-ENDS = Kind(
-    "two finite numbers in order",
-    lambda v: isinstance(v, list) and len(v) == 2 and all(map(_is_number, v)) and v[0] <= v[1],
-)
-FLAG = Kind("true or false", lambda v: isinstance(v, bool))
-HASH = Kind("12 hexadecimal digits", lambda v: isinstance(v, str) and bool(_HASH.fullmatch(v)))
-FINGERPRINT = Kind("16 hexadecimal digits", lambda v: isinstance(v, str) and bool(_FINGERPRINT.fullmatch(v)))
-GROUP = Kind("an object", lambda v: isinstance(v, dict))
-VERSION = Kind(str(SCHEMA_VERSION), lambda v: _is_integer(v) and v == SCHEMA_VERSION)
-
-# What records have had from the start; methods without a prior or a learned rate have null there.
-FIRST: dict[str, Kind] = {
-    "schema_version": VERSION,
-    "task": TEXT,
-    "dataset": TEXT,
-    "split": TEXT,
-    "samples": SOME,
-    "method": TEXT,
-    "codec": TEXT.or_null,
-    "prior": TEXT.or_null,
-    "teacher": TEXT,
-    "rate_knob": TEXT.or_null,
-    "rate": NUMBER.or_null,
-    "seed": COUNT,
-    "config_hash": HASH,
-    "quality": GROUP,
-    # A packet of no byte at all does not exist, for each has its length in front.
-    "bytes_mean": POSITIVE,
-    "bytes_p50": POSITIVE,
-    "bytes_p95": POSITIVE,
-    "payload_bytes_mean": AMOUNT,
-    "side_info_bytes_mean": AMOUNT,
-    "framing_bytes_mean": AMOUNT,
-    "session_bytes": COUNT,
-    "estimated_bits_mean": AMOUNT.or_null,
-    "device_params": COUNT,
-    "device_macs": COUNT,
-    "server_params": COUNT,
-    "server_macs": COUNT,
-    "encode_ms": AMOUNT,
-    "decode_ms": AMOUNT,
-    "environment": GROUP,
-    "config": GROUP,
-}
-EXPORTED: dict[str, Kind] = {
-    "device_export_bytes": SOME.or_null,
-    "device_int8_export_bytes": SOME.or_null,
-    **{
-        f"{span}_ms_{statistic}": AMOUNT.or_null
-        for spans in EXPORT_SPANS.values()
-        for span in spans
-        for statistic in STATISTICS
-    },
-}
-# What was added later, null in records that are older.
-LATER: dict[str, Kind] = {
-    "device_param_bits": COUNT.or_null,
-    "device_peak_activation_bytes": COUNT.or_null,
-    "server_param_bits": COUNT.or_null,
-    "server_peak_activation_bytes": COUNT.or_null,
-    **{
-        f"{span}_ms_{statistic}": AMOUNT.or_null
-        for span in ("device", "device_network", "device_coder", "server", "server_coder", "server_network")
-        for statistic in STATISTICS
-    },
-    "latency_repeats": COUNT.or_null,
-    "latency_threads": SOME.or_null,
-    **EXPORTED,
-    # Of the side information what no prior has coded: the sizes of images, and the checks of hyperpriors.
-    "uncoded_bytes_mean": AMOUNT.or_null,
-    # For metrics that have one, the ends of the confidence interval of 95 %, in the metric's unit.
-    "quality_interval": GROUP.or_null,
-    # Of the split that was measured; see `ImageSet.fingerprint`.
-    "data_fingerprint": FINGERPRINT.or_null,
-    # What the point depends on beyond its configuration, where that is not as usual; see `sc2bench.runs.identity`.
-    "surroundings": GROUP.or_null,
-    # As `environment`, of the training; null without one, or if it is older than this field.
-    "training_environment": GROUP.or_null,
-}
-KINDS = FIRST | LATER
 # What the environment and the configuration in a record are, as far as they have it; anything else may stand there.
 _ENVIRONMENT = {
     "processor": TEXT.or_null,
@@ -181,7 +67,6 @@ _TWICE = {
     "rate": ("rate",),
     "seed": ("seed",),
 }
-PARTS = ("payload_bytes_mean", "side_info_bytes_mean", "framing_bytes_mean")
 
 
 def problem(record: Mapping[str, Any]) -> str | None:
@@ -219,7 +104,9 @@ def _quality(record: Mapping[str, Any]) -> Iterator[str]:
     intervals = record["quality_interval"] or {}
     yield from (f"quality_interval has no known metric '{_shown(name)}'" for name in intervals if name not in quality)
     yield from _unfit("quality_interval.", intervals, dict.fromkeys(intervals, ENDS))
-    yield from _unfit("quality.", quality, {name: PERCENT if name in PERCENTAGES else NUMBER for name in quality})
+    yield from _unfit(
+        "quality.", quality, {name: METRICS[name].kind if name in METRICS else NUMBER for name in quality}
+    )
 
 
 def _config(where: str, config: Mapping[str, Any]) -> Iterator[str]:
@@ -277,14 +164,14 @@ def _unspeakable(where: str, value: Any) -> str | None:
             open_values += [(f"{place}.{name}", part, depth + 1) for name, part in value.items()]
         elif isinstance(value, list):
             open_values += [(f"{place}[{i}]", part, depth + 1) for i, part in enumerate(value)]
-        elif isinstance(value, (int, float)) and not isinstance(value, bool) and not _is_number(value):
+        elif isinstance(value, (int, float)) and not isinstance(value, bool) and not is_number(value):
             return f"{place} is {_shown(value)} instead of a finite number"
     return None
 
 
 def _shown(value: Any) -> str:
     """A value in an error's sentence: on one line, and cut if it is long."""
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= _LARGEST:
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= LARGEST:
         return "a number of too many digits"
     text = "null" if value is None else ascii(value) if isinstance(value, str) else repr(value)
     return text if len(text) <= _CUT else f"{text[:_CUT]} ..."

@@ -14,10 +14,10 @@ from matplotlib.markers import MarkerStyle
 from matplotlib.path import Path as Outline
 
 from sc2bench.core.text import one_line
-from sc2bench.report.points import points_of
-from sc2bench.report.quantities import COSTS, METRICS, metric_quantity, quantity
-from sc2bench.report.style import Look, Wish, first_records, identity, looks
-from sc2bench.report.tables import curves
+from sc2bench.measures import COSTS, METRICS, measure, metric_measure
+from sc2bench.report.analysis.points import points_of
+from sc2bench.report.figures.style import Look, Wish, first_records, identity, looks
+from sc2bench.report.tables.points import curves
 
 # Columns that are not of the record itself.
 _ADDED = ("curve", "path", "setting")
@@ -67,7 +67,7 @@ def _page(records: pd.DataFrame, title: str, metric: str, wishes: Mapping[str, W
     }
     # In a script element only "<" can end it, whatever a record says.
     embedded = json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
-    folder = files("sc2bench.report")
+    folder = files("sc2bench.report.page")
     page = folder.joinpath("explorer.html").read_text(encoding="utf-8")
     parts = {
         "/* style */": folder.joinpath("explorer.css").read_text(encoding="utf-8"),
@@ -134,8 +134,8 @@ def _fields(points: list[dict[str, Any]], metric: str) -> dict[str, dict[str, st
     first = [name for name in (metric, *METRICS, "bytes_mean", *COSTS) if name in found]
     result = {}
     for name in dict.fromkeys([*first, *found]):
-        known = metric_quantity(name) if name == metric else quantity(name)
-        result[name] = {"label": known.axis, "short": known.head, "better": known.better}
+        known = metric_measure(name) if name == metric else measure(name)
+        result[name] = {"label": known.axis, "short": known.column, "better": known.better}
     return result
 
 

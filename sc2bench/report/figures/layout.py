@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 
 from sc2bench.core.files import write_atomic
 from sc2bench.core.text import one_line
-from sc2bench.report.style import COLUMN_INCHES, TEXT_INCHES, paper_style
+from sc2bench.report.figures.style import COLUMN_INCHES, TEXT_INCHES, paper_style
 
 TYPE_SIZE, SMALL_TYPE_SIZE = 6.5, 6.0
 # What the labels of the y axis take of a panel's width.

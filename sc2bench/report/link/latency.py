@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 
 from sc2bench.core.errors import DataError
-from sc2bench.report.pareto import bytes_at_quality, pareto_front
-from sc2bench.report.tables import BELOW_TEACHER, REFERENCE_METHOD, curves, references
+from sc2bench.report.analysis.pareto import bytes_at_quality, pareto_front
+from sc2bench.report.tables.points import BELOW_TEACHER, REFERENCE_METHOD, curves, references
 
 # The package's own table; its column `source` says what each number is taken from, and what is assumed.
-PROFILES = "link_profiles.csv"
+PROFILES = "profiles.csv"
 _BYTE_BITS = 8
 # Points by which a curve may miss the quality at which it is compared.
 TOLERANCE = 0.5
@@ -92,7 +92,7 @@ class Choice:
 
 def profiles() -> list[Link]:
     """The links of the package's table, from slow to fast."""
-    with files("sc2bench.report").joinpath(PROFILES).open(encoding="utf-8") as file:
+    with files("sc2bench.report.link").joinpath(PROFILES).open(encoding="utf-8") as file:
         rows = pd.read_csv(file).drop(columns="source").to_dict("records")
     return [Link(**{str(name): value for name, value in row.items()}) for row in rows]
 

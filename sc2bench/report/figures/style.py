@@ -9,7 +9,7 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.colors import to_rgb
 
-from sc2bench.report.colours import CLEAR, PALETTE, clearest, distance, is_clear
+from sc2bench.report.figures.colours import CLEAR, PALETTE, clearest, distance, is_clear
 
 # Widths of a two-column paper: a column, and the whole text.
 COLUMN_INCHES = 3.45

@@ -9,18 +9,26 @@ from matplotlib.figure import Figure
 
 from sc2bench.core.errors import DataError
 from sc2bench.core.files import write_text
-from sc2bench.report.axes import outside_sentences, quality_limits
+from sc2bench.measures import MAIN_METRICS, metric_measure
+from sc2bench.report.analysis.groups import task_name
+from sc2bench.report.analysis.points import points_of
+from sc2bench.report.analysis.spread import sentences, with_bars
 from sc2bench.report.document import document_of
-from sc2bench.report.explorer import explorer_page
-from sc2bench.report.figures import curve_handles, draw_panel, known_curves, spreads, unknown_sentences
-from sc2bench.report.layout import HOLLOW_SENTENCE, LABELS_POINTS, TYPE_SIZE, add_caption, open_figure, write_figure
-from sc2bench.report.points import points_of
-from sc2bench.report.quantities import MAIN_METRICS, metric_quantity, task_name
+from sc2bench.report.figures.axes import outside_sentences, quality_limits
+from sc2bench.report.figures.curves import curve_handles, draw_panel, known_curves, spreads, unknown_sentences
+from sc2bench.report.figures.layout import (
+    HOLLOW_SENTENCE,
+    LABELS_POINTS,
+    TYPE_SIZE,
+    add_caption,
+    open_figure,
+    write_figure,
+)
+from sc2bench.report.figures.style import Wish, first_records, looks, paper_style
+from sc2bench.report.page.explorer import explorer_page
 from sc2bench.report.report import FIGURE
-from sc2bench.report.spread import sentences, with_bars
-from sc2bench.report.style import Wish, first_records, looks, paper_style
-from sc2bench.report.table import Columns, Table
-from sc2bench.report.tables import curves
+from sc2bench.report.tables.points import curves
+from sc2bench.report.tables.table import Columns, Table
 
 _ALL = 100.0
 _LETTERS = ascii_lowercase
@@ -80,8 +88,8 @@ def joint_table(records: pd.DataFrame, metrics: Sequence[str]) -> Table:
     chosen = Columns(records)
     chosen.add_points()
     for name in metrics:
-        chosen.add_spread(name, metric_quantity(name), ".2f")
-        chosen.add_interval(name, metric_quantity(name))
+        chosen.add_spread(name, metric_measure(name), ".2f")
+        chosen.add_interval(name, metric_measure(name))
     caption = "A packet is sent once and serves all tasks. Bytes are means over the samples, with all that is sent."
     return chosen.table("points", "Points", caption)
 
@@ -110,7 +118,7 @@ def joint_figure(records: pd.DataFrame, metrics: Sequence[str], wishes: Mapping[
             draw_panel(axes, drawn, {}, limits, width)
             places = {curve.name: (curve.rate, curve.quality) for curve in drawn}
             remarks += outside_sentences(axes, places, f"({_LETTERS[number]})")
-            axes.set_ylabel(metric_quantity(metrics[number]).axis)
+            axes.set_ylabel(metric_measure(metrics[number]).axis)
             axes.set_title(_panel_title(number, metrics[number]), loc="left", fontsize=TYPE_SIZE, pad=3)
         remarks += sentences(spreads([curve for drawn in panels for curve in drawn]))
         add_caption(figure, [*remarks, *unknown_sentences(groups, ["bytes_mean", *metrics])])

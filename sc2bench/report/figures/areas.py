@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sc2bench.report.budgets import round_numbers
+from sc2bench.report.tables.budgets import round_numbers
 
 # Diameters in points: of what is nothing, of the smallest amount, and at most.
 _NOTHING, _SMALLEST, _LARGEST = 2.4, 3.4, 11.0

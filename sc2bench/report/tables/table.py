@@ -9,7 +9,7 @@ import pandas as pd
 
 from sc2bench.core.files import write_text
 from sc2bench.core.text import csv_cell, latex, latex_label, markdown, one_line
-from sc2bench.report.quantities import Quantity, quantity
+from sc2bench.measures import Measure, measure
 
 _FORMAT = ".1f"
 # Tables with more rows than a page takes go over several.
@@ -163,22 +163,22 @@ class Columns:
         """Adds what every table of points begins with: curve, rate, seeds and bytes."""
         self.add("curve", "Curve")
         self.add("rate_knob", "Rate knob")
-        self.add("rate", quantity("rate").head, "g")
+        self.add("rate", measure("rate").column, "g")
         self.add_seeds()
-        self.add_spread("bytes_mean", quantity("bytes_mean"))
+        self.add_spread("bytes_mean", measure("bytes_mean"))
 
-    def add_spread(self, name: str, quantity: Quantity, form: str = _FORMAT) -> None:
+    def add_spread(self, name: str, measure: Measure, form: str = _FORMAT) -> None:
         """Adds a column with its standard deviation over seeds."""
-        self.add(name, quantity.head, form)
-        deviation = f"{quantity.short} std"
+        self.add(name, measure.column, form)
+        deviation = f"{measure.short} std"
         if self._add_known(f"{name}_std", deviation, form):
-            self._deviations[quantity.head] = deviation
+            self._deviations[measure.column] = deviation
 
-    def add_interval(self, name: str, quantity: Quantity, form: str = ".2f") -> None:
+    def add_interval(self, name: str, measure: Measure, form: str = ".2f") -> None:
         """Adds the confidence interval of a metric."""
-        low, high = (f"{quantity.short} {end} [%]" for end in ("low", "high"))
+        low, high = (f"{measure.short} {end} [%]" for end in ("low", "high"))
         if self._add_known(f"{name}_low", low, form) and self._add_known(f"{name}_high", high, form):
-            self._ranges[f"{quantity.short}, 95 %"] = (low, high)
+            self._ranges[f"{measure.short}, 95 %"] = (low, high)
 
     def table(self, name: str, title: str, caption: str) -> Table:
         """The table of what was added."""

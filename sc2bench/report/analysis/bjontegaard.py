@@ -6,7 +6,7 @@ import bjontegaard
 import numpy as np
 
 from sc2bench.core.errors import Sc2benchError
-from sc2bench.report.pareto import sending_front
+from sc2bench.report.analysis.pareto import sending_front
 
 # The smallest share of the narrower curve's range that both curves must cover.
 MIN_OVERLAP = 0.25

@@ -2,9 +2,9 @@
 
 import pandas as pd
 
-from sc2bench.report.quantities import quantity
-from sc2bench.report.table import Table
-from sc2bench.report.tables import REFERENCE_METHOD
+from sc2bench.measures import measure
+from sc2bench.report.tables.points import REFERENCE_METHOD
+from sc2bench.report.tables.table import Table
 
 # The prior that sends nothing beside its latents: other bytes of its packets' side information are no code.
 _WITHOUT_SIDE_INFO = "factorized"
@@ -24,8 +24,8 @@ def rate_parts_table(records: pd.DataFrame) -> Table:
     rated = records[records["method"] != REFERENCE_METHOD]
     frame = pd.DataFrame({"Curve": rated["curve"], "Rate": rated["rate"], "Bytes": rated["bytes_mean"]})
     for name in _PARTS:
-        frame[quantity(name).short] = rated[name]
-    shares = {f"{quantity(name).short} [%]": 100 * rated[name] / rated["bytes_mean"] for name in _PARTS}
+        frame[measure(name).short] = rated[name]
+    shares = {f"{measure(name).short} [%]": 100 * rated[name] / rated["bytes_mean"] for name in _PARTS}
     estimated = rated["estimated_bits_mean"].astype(float)
     coded = 8 * (rated["payload_bytes_mean"] + rated["side_info_bytes_mean"] - _uncoded(rated))
     overhead = coded - estimated

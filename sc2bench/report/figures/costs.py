@@ -10,8 +10,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from sc2bench.report.areas import AreaScale
-from sc2bench.report.axes import (
+from sc2bench.measures import measure, metric_measure
+from sc2bench.report.analysis.pareto import pareto_front
+from sc2bench.report.analysis.spread import Spread, sentences, with_bars
+from sc2bench.report.figures.areas import AreaScale
+from sc2bench.report.figures.axes import (
     cost_scale,
     is_inside,
     outside_sentences,
@@ -19,8 +22,8 @@ from sc2bench.report.axes import (
     set_rate_axis,
     tick_values,
 )
-from sc2bench.report.figures import ANY_RATES, OVERVIEW, unknown_sentences
-from sc2bench.report.layout import (
+from sc2bench.report.figures.curves import ANY_RATES, OVERVIEW, unknown_sentences
+from sc2bench.report.figures.layout import (
     HOLLOW_SENTENCE,
     LABELS_POINTS,
     SMALL_TYPE_SIZE,
@@ -30,11 +33,8 @@ from sc2bench.report.layout import (
     reference_handles,
     reference_style,
 )
-from sc2bench.report.pareto import pareto_front
-from sc2bench.report.quantities import metric_quantity, quantity
-from sc2bench.report.spread import Spread, sentences, with_bars
-from sc2bench.report.style import Look, first_records, looks, paper_style
-from sc2bench.report.tables import curves, references
+from sc2bench.report.figures.style import Look, first_records, looks, paper_style
+from sc2bench.report.tables.points import curves, references
 
 # The largest marker of a curve whose points stand in a column.
 _COLUMN_MARKER = 7.5
@@ -97,7 +97,7 @@ def cost_quality_figure(
         for panel in (band, axes):
             if panel is not None:
                 _set_quality_axis(panel, drawn, lines)
-        (band or axes).set_ylabel(metric_quantity(metric).axis)
+        (band or axes).set_ylabel(metric_measure(metric).axis)
         _set_cost_axis(axes, np.concatenate([curve.cost for curve in drawn]), width, cost)
         for curve in drawn:
             _draw_at_costs(axes, curve, np.where(curve.cost > 0, curve.cost, np.nan), areas)
@@ -108,8 +108,8 @@ def cost_quality_figure(
         spent = {curve.label: (np.maximum(curve.cost, axes.get_xlim()[0]), curve.quality) for curve in drawn}
         remarks = [*_hollow(drawn), *outside_sentences(axes, spent), *_bars(drawn), *remarks]
         if free:
-            remarks.insert(0, f"At 0: no {quantity(cost).short}; a column a curve.")
-        _add_area_legend(figure, areas, f"Area: {quantity('bytes_mean').unit}", remarks, nothing=False)
+            remarks.insert(0, f"At 0: no {measure(cost).short}; a column a curve.")
+        _add_area_legend(figure, areas, f"Area: {measure('bytes_mean').unit}", remarks, nothing=False)
         return figure
 
 
@@ -134,7 +134,7 @@ def rate_cost_quality_figure(
         figure, _ = open_figure(_handles(drawn, lines), len(drawn))
         axes = figure.subplots()
         low = _set_quality_axis(axes, drawn, lines)
-        axes.set_ylabel(metric_quantity(metric).axis)
+        axes.set_ylabel(metric_measure(metric).axis)
         rates = np.concatenate([curve.rate[(curve.quality >= low) & (curve.rate > 0)] for curve in drawn])
         first, last = (rates.min(), rates.max()) if len(rates) else ANY_RATES
         set_rate_axis(axes, first, last, figure.get_figwidth() * 72 - LABELS_POINTS, TYPE_SIZE)
@@ -143,7 +143,7 @@ def rate_cost_quality_figure(
             curve.spread.draw(axes, curve.rate, curve.quality, curve.look.colour)
         sent = {curve.label: (curve.rate, curve.quality) for curve in drawn}
         remarks = [*_hollow(drawn), *outside_sentences(axes, sent), *_bars(drawn), *remarks]
-        _add_area_legend(figure, areas, f"Area: {quantity(cost).head}", remarks, nothing=bool((costs == 0).any()))
+        _add_area_legend(figure, areas, f"Area: {measure(cost).column}", remarks, nothing=bool((costs == 0).any()))
         return figure
 
 
@@ -260,8 +260,8 @@ def _set_cost_axis(axes: Axes, costs: np.ndarray, width: float, cost: str) -> No
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.xaxis.set_major_locator(FixedLocator(ticks))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / scale:g}"))
-    unit = ", ".join(word for word in (name, quantity(cost).unit, "log scale") if word)
-    axes.set_xlabel(f"{quantity(cost).label} ({unit})")
+    unit = ", ".join(word for word in (name, measure(cost).unit, "log scale") if word)
+    axes.set_xlabel(f"{measure(cost).label} ({unit})")
 
 
 def _handles(drawn: Sequence[_Curve], lines: dict[str, float]) -> list[Line2D]:

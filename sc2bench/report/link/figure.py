@@ -10,12 +10,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
 
-from sc2bench.report.layout import SMALL_TYPE_SIZE, add_caption, open_figure, reference_style
-from sc2bench.report.link import IDEAL, Choice, Comparison, Link, compare_at, profiles
-from sc2bench.report.link_tables import missed_sentence
-from sc2bench.report.quantities import metric_quantity
-from sc2bench.report.style import Look, first_records, looks, paper_style
-from sc2bench.report.tables import curves
+from sc2bench.measures import metric_measure
+from sc2bench.report.figures.layout import SMALL_TYPE_SIZE, add_caption, open_figure, reference_style
+from sc2bench.report.figures.style import Look, first_records, looks, paper_style
+from sc2bench.report.link.latency import IDEAL, Choice, Comparison, Link, compare_at, profiles
+from sc2bench.report.link.tables import missed_sentence
+from sc2bench.report.tables.points import curves
 
 _TEACHER_LOOK = Look("#444444", "D")
 # Beyond the slowest and the fastest profile, as a factor.
@@ -68,7 +68,7 @@ def link_figure(
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
         axes.yaxis.set_minor_formatter(NullFormatter())
         sentences = [
-            f"At a {metric_quantity(metric).short} of {compared.quality:g} %, interpolated between measured points; "
+            f"At a {metric_measure(metric).short} of {compared.quality:g} %, interpolated between measured points; "
             "the legend says what each has.",
             missed_sentence(Comparison(compared.quality, (), missed)),
             "Without round trip, loss and overhead; nominal bandwidths are marked.",

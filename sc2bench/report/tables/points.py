@@ -5,18 +5,18 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pandas as pd
 
-from sc2bench.report.bjontegaard import Delta, NoOverlap, bd_quality, bd_rate
-from sc2bench.report.pareto import bytes_at_quality, pareto_front
-from sc2bench.report.points import SHARES, metrics_of
-from sc2bench.report.quantities import metric_quantity, quantity
-from sc2bench.report.table import Columns, Table
+from sc2bench.measures import PARTS, SHARES, measure, metric_measure
+from sc2bench.report.analysis.bjontegaard import Delta, NoOverlap, bd_quality, bd_rate
+from sc2bench.report.analysis.pareto import bytes_at_quality, pareto_front
+from sc2bench.report.analysis.points import metrics_of
+from sc2bench.report.tables.table import Columns, Table
 
 REFERENCE_METHOD = "teacher"
 # Qualities below the teacher's, in points, at which curves are compared.
 BELOW_TEACHER = (2, 1)
 # More than these behind the point no number has.
 _ALL_DIGITS = 18
-_SIZES = ("payload_bytes_mean", "side_info_bytes_mean", "framing_bytes_mean", "bytes_p95", "estimated_bits_mean")
+_SIZES = (*PARTS, "bytes_p95", "estimated_bits_mean")
 # How costs of points are written.
 _COSTS = {"device_params": ",.0f", "device_macs": ",.0f", "encode_ms": ".3f", "decode_ms": ".3f"}
 
@@ -31,14 +31,14 @@ def points_table(records: pd.DataFrame, metric: str) -> Table:
     chosen = Columns(records)
     chosen.add_points()
     for name in _SIZES:
-        chosen.add(name, quantity(name).head)
-    chosen.add_spread(metric, metric_quantity(metric), ".2f")
-    chosen.add_interval(metric, metric_quantity(metric))
+        chosen.add(name, measure(name).column)
+    chosen.add_spread(metric, metric_measure(metric), ".2f")
+    chosen.add_interval(metric, metric_measure(metric))
     for name, form in _COSTS.items():
-        chosen.add(name, quantity(name).head, form)
+        chosen.add(name, measure(name).column, form)
     for beside in ("top5", "top1_subset") if metric == "top1" else ():
         if beside in records:
-            chosen.add_spread(beside, quantity(beside), ".2f")
+            chosen.add_spread(beside, measure(beside), ".2f")
     caption = "All measured points. Bytes are means over the samples, with payload, side information and framing."
     return chosen.table("points", "Points", " ".join([caption, *uncertainty(records)]))
 
@@ -84,7 +84,7 @@ def summary_table(records: pd.DataFrame, metric: str) -> Table:
         records: with the column `curve`.
         metric: the column of the quality.
     """
-    what = metric_quantity(metric)
+    what = metric_measure(metric)
     joint = _joint_front(records, metric)
     counts = records["seeds"].map(len) if "seeds" in records else pd.Series(1, index=records.index)
     rows = []
@@ -95,7 +95,7 @@ def summary_table(records: pd.DataFrame, metric: str) -> Table:
             **({"Seeds": _span(counts[curve.index], "d")} if (counts > 1).any() else {}),
             "On the joint front": int(joint[curve.index].sum()),
             "Bytes": _span(curve["bytes_mean"], ".0f"),
-            what.head: _span(curve[metric], ".2f"),
+            what.column: _span(curve[metric], ".2f"),
         }
         rows.append(row | _near_teacher(records, curve, metric))
     caption = "On the joint front: points that no point of any curve beats in both bytes and quality."
@@ -119,7 +119,7 @@ def delta_table(records: pd.DataFrame, metric: str, anchor: str) -> tuple[Table,
     Returns:
         The table, and a sentence for each delta that can't be given.
     """
-    what = metric_quantity(metric).short
+    what = metric_measure(metric).short
     groups = curves(records)
     rate, quality = "BD rate [%]", f"BD {what} [points]"
     rows: list[dict[str, object]] = []
@@ -167,7 +167,7 @@ def equal_quality_table(records: pd.DataFrame, metric: str, anchor: str) -> Tabl
             row[name] = float(rate[point]) if label == anchor else bytes_at_quality(*values[label], quality[point])
         rows.append(row)
     caption = (
-        f"A column for each {metric_quantity(metric).short} on the Pareto front of {anchor}; interpolated on each "
+        f"A column for each {metric_measure(metric).short} on the Pareto front of {anchor}; interpolated on each "
         "curve's own front, empty outside its range."
     )
     return Table("equal_quality", f"Bytes for the quality of {anchor}", caption, pd.DataFrame(rows))

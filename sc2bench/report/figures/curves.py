@@ -9,8 +9,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from sc2bench.report.axes import all_together, is_inside, outside_sentences, quality_limits, set_rate_axis, shown_rates
-from sc2bench.report.layout import (
+from sc2bench.measures import measure, metric_measure
+from sc2bench.report.analysis.pareto import pareto_front
+from sc2bench.report.analysis.spread import Spread, sentences, with_bars
+from sc2bench.report.figures.axes import (
+    all_together,
+    is_inside,
+    outside_sentences,
+    quality_limits,
+    set_rate_axis,
+    shown_rates,
+)
+from sc2bench.report.figures.layout import (
     HOLLOW,
     HOLLOW_SENTENCE,
     LABELS_POINTS,
@@ -20,12 +30,9 @@ from sc2bench.report.layout import (
     reference_handles,
     reference_style,
 )
-from sc2bench.report.pareto import pareto_front
+from sc2bench.report.figures.style import Look, first_records, identity, lighter, looks, paper_style
 from sc2bench.report.published import citations
-from sc2bench.report.quantities import metric_quantity, quantity
-from sc2bench.report.spread import Spread, sentences, with_bars
-from sc2bench.report.style import Look, first_records, identity, lighter, looks, paper_style
-from sc2bench.report.tables import curves, references
+from sc2bench.report.tables.points import curves, references
 
 # Parts of the range below the best quality that the panels show, in points.
 OVERVIEW, _CLOSE_UP = 12.0, 3.0
@@ -98,7 +105,7 @@ def rate_quality_figure(
         handles = curve_handles(drawn, behind, lines)
         figure, wide = open_figure(handles, len(drawn) + len(behind))
         remarks = _draw_panels(figure, [*behind, *drawn], lines, wide=wide)
-        figure.axes[0].set_ylabel(metric_quantity(metric).axis)
+        figure.axes[0].set_ylabel(metric_measure(metric).axis)
         remarks += sentences(spreads(drawn))
         if published is not None and behind:
             teachers = ", ".join(dict.fromkeys(published["teacher"]))
@@ -129,7 +136,7 @@ def unknown_sentences(groups: Mapping[str, pd.DataFrame], names: Sequence[str]) 
         counts = {label: int(curve[name].isna().sum()) for label, curve in groups.items()}
         named = ", ".join(f"{label} {count}" for label, count in counts.items() if count)
         if named:
-            said.append(f"Points without a known {quantity(name).short}: {named}.")
+            said.append(f"Points without a known {measure(name).short}: {named}.")
     return said
 
 

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
-from sc2bench.report.quantities import metric_quantity, quantity
-from sc2bench.report.table import Table
-from sc2bench.report.tables import REFERENCE_METHOD, curves
+from sc2bench.measures import measure, metric_measure
+from sc2bench.report.tables.points import REFERENCE_METHOD, curves
+from sc2bench.report.tables.table import Table
 
 _MOST_BUDGETS = 8
 _DIGITS = ((1, 2, 5), (1, 3), (1,))
@@ -75,7 +75,7 @@ def budget_table(records: pd.DataFrame, metric: str, budgets: Sequence[float]) -
     return Table(
         "budget_bytes",
         "Best quality under a budget of bytes",
-        f"{metric_quantity(metric).head} of the best measured point of a curve whose mean bytes keep to the budget; "
+        f"{metric_measure(metric).column} of the best measured point of a curve whose mean bytes keep to the budget; "
         "empty where none does.",
         frame,
         dict.fromkeys(columns.values(), ".2f"),
@@ -99,7 +99,7 @@ def joint_budget_table(
     Returns:
         A row a pair, without those that choose the point of a smaller budget.
     """
-    what, price = metric_quantity(metric), quantity(cost)
+    what, price = metric_measure(metric), measure(cost)
     rated = _rated(records)
     rows: list[dict[str, object]] = []
     chosen: dict[float, object] = {}
@@ -116,22 +116,22 @@ def joint_budget_table(
                         f"{price.short} at most": "any" if most_cost == _ANY else f"{most_cost:{_BUDGET}}",
                         "Bytes at most": most_bytes,
                         "Curve": best["curve"],
-                        what.head: best[metric],
-                        f"{what.head}, std": _deviation(best, metric),
+                        what.column: best[metric],
+                        f"{what.column}, std": _deviation(best, metric),
                         "Bytes": best["bytes_mean"],
                         "Bytes, std": _deviation(best, "bytes_mean"),
                         price.short: best[cost],
                     }
                 )
             before = chosen[most_bytes] = best.name
-    frame, deviations = _with_known_deviations(pd.DataFrame(rows), (what.head, "Bytes"))
+    frame, deviations = _with_known_deviations(pd.DataFrame(rows), (what.column, "Bytes"))
     return Table(
         "budget_joint",
         f"Best point under a budget of bytes and {price.short}",
         f"The measured point of the highest {what.short} that keeps to both budgets; a pair of budgets that is not "
         "listed chooses the better one of the points of the next smaller pairs.",
         frame,
-        {what.head: ".2f", "Bytes at most": _BUDGET, price.short: ".3f" if price.unit == "ms" else ",.0f"},
+        {what.column: ".2f", "Bytes at most": _BUDGET, price.short: ".3f" if price.unit == "ms" else ",.0f"},
         deviations=deviations,
     )
 

@@ -6,10 +6,8 @@ from typing import Any
 import pandas as pd
 
 from sc2bench.core.intervals import binomial_interval
-from sc2bench.record_fields import KINDS
+from sc2bench.measures import KINDS, SHARES
 
-# Metrics that are shares of independent samples, so that older records say enough for an interval.
-SHARES = ("top1", "top5", "top1_subset")
 # What tells the points of a suite apart.
 POINT = ("curve", "rate")
 _ENDINGS = ("_std", "_low", "_high")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from sc2bench.report.quantities import main_metrics, task_name
+from sc2bench.measures import main_metrics
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,15 @@ class Group:
         """Its part of a suite's figures: they lose the curves of other groups, and go if none is left."""
         own = {name: [label for label in labels if label in self.curves] for name, labels in figures.items()}
         return {name: labels for name, labels in own.items() if labels}
+
+
+def task_name(task: str) -> str:
+    """A task in words.
+
+    >>> task_name("object_detection")
+    'object detection'
+    """
+    return task.replace("_", " ")
 
 
 def groups_of(kinds: Mapping[str, tuple[str, str]]) -> list[Group]:

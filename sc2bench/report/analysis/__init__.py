@@ -1,0 +1,1 @@
+"""What is made of records before anything is drawn: points, fronts, Bjontegaard deltas, groups."""

@@ -1,0 +1,1 @@
+"""What a link between device and server makes of times and bytes."""
