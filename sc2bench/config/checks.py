@@ -12,6 +12,8 @@ from sc2bench.core.errors import ConfigError, nearest
 from sc2bench.core.registry import AUGMENTATIONS, DATASETS, METHODS, TASKS, TEACHER_LIBRARIES, TEACHERS
 
 PRECISIONS = ("auto", "no", "bf16", "fp16")
+# Where the teacher stands in the method that trains it.
+_TEACHER = "server.teacher."
 MAX_SEED = 2048
 
 
@@ -47,6 +49,13 @@ def check(config: ExperimentConfig) -> None:
         raise ConfigError(f"seed: {config.seed} is not in 0 ... {MAX_SEED - 1}")
     for name, stage in config.stages.items():
         _check_stage(name, stage)
+    trained = [path for stage in config.stages.values() for path in stage.trainable]
+    if config.teacher.new_head and not any(f"{path}.".startswith(_TEACHER) for path in trained):
+        raise ConfigError(
+            "teacher.new_head: no stage trains server.teacher, so that the head would stay random; fine-tune it with "
+            "method=teacher recipe=finetune_teacher, and give what that leaves as teacher.weights with "
+            "teacher.new_head=false"
+        )
 
 
 def require_rate(method: MethodConfig, rate: float | None) -> None:

@@ -54,6 +54,13 @@ class TeacherConfig(Options):
     library: Annotated[
         str, Doc('Where the model comes from; "" for one that is registered here.'), TEACHER_LIBRARIES
     ] = ""
+    new_head: Annotated[
+        bool,
+        Doc(
+            "Whether the weights' own head is left out, and one for the data set's classes starts at random: to "
+            "fine-tune the teacher."
+        ),
+    ] = False
 
 
 @dataclass

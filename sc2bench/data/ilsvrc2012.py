@@ -52,23 +52,28 @@ def ilsvrc2012(task: PhotographsConfig, split: str) -> ImageSet:
     return imagenet_split(task, root, split, VALIDATION_EVERY)
 
 
-def folders_split(task: PhotographsConfig, root: Path, split: str, every: int) -> ImageSet:
+def folders_split(
+    task: PhotographsConfig, root: Path, split: str, every: int | None, source: str | None = None
+) -> ImageSet:
     """Opens a split whose classes are the folders of `train`; arguments and errors as those of `imagenet_split`."""
     crops = make_crops(task)
     classes = class_names(root / "train")
-    if split == "test":
-        _check_same(root, classes, class_names(root / "val"))
-        return kept_if_wanted(task, FolderImages(root / "val", classes, list_images(root / "val", classes), crops))
-    listing = list_images(root / "train", classes)
-    chosen = held_out(task, len(listing), every, root / "train", listing.targets)
-    part = listing[chosen if split == "validation" else ~chosen]
-    return kept_if_wanted(task, FolderImages(root / "train", classes, part, crops))
+    folder = root / (source or ("val" if split == "test" else "train"))
+    if folder.name != "train":
+        _check_same(folder, classes, class_names(folder))
+    listing = list_images(folder, classes)
+    if split != "test" and every is not None:
+        chosen = held_out(task, len(listing), every, folder, listing.targets)
+        listing = listing[chosen if split == "validation" else ~chosen]
+    return kept_if_wanted(task, FolderImages(folder, classes, listing, crops))
 
 
-def _check_same(root: Path, train: tuple[str, ...], val: tuple[str, ...]) -> None:
-    for name in val:
+def _check_same(folder: Path, train: tuple[str, ...], measured: tuple[str, ...]) -> None:
+    for name in measured:
         if name not in train:
-            raise DataError(f"class folder {root / 'val' / name} has no counterpart in train/; add or remove it")
+            raise DataError(f"class folder {folder / name} has no counterpart in train/; add or remove it")
     for name in train:
-        if name not in val:
-            raise DataError(f"class folder {root / 'train' / name} has no counterpart in val/; add or remove it")
+        if name not in measured:
+            raise DataError(
+                f"class folder {folder.parent / 'train' / name} has no counterpart in {folder.name}/; add or remove it"
+            )

@@ -73,7 +73,9 @@ def imagenet_wnids() -> tuple[str, ...]:
     return tuple(ImageNetInfo("imagenet-1k").label_names())
 
 
-def imagenet_split(task: PhotographsConfig, root: Path, split: str, every: int) -> ImageSet:
+def imagenet_split(
+    task: PhotographsConfig, root: Path, split: str, every: int | None, source: str | None = None
+) -> ImageSet:
     """Opens a split of photographs of some of ImageNet's 1000 classes.
 
     The class folders are named by WordNet IDs ("n01440764"), or by indices ("0" ... "999") as those of ImageNet-V2.
@@ -82,18 +84,19 @@ def imagenet_split(task: PhotographsConfig, root: Path, split: str, every: int) 
         task: gives the sizes.
         root: holds `train/` and `val/`, of which `split` needs one.
         split: "train" or "validation" (of `train`), or "test" (`val`).
-        every: one of so many images of `train` is for validation; see `held_out`.
+        every: one of so many images of `train` is for validation, see `held_out`; `None`: a folder is a split.
+        source: the folder below `root` that the split is in; `None`: as above.
 
     Raises:
         DataError: a folder is missing or empty, or is none of ImageNet's classes.
     """
-    folder = root / ("val" if split == "test" else "train")
+    folder = root / (source or ("val" if split == "test" else "train"))
     crops = make_crops(task)
     names = class_names(folder)
     indices = class_indices(folder, names)
     listing = list_images(folder, names)
     listing = Listing(listing.names, np.array(indices, np.int64)[listing.targets])
-    if split != "test":
+    if split != "test" and every is not None:
         chosen = held_out(task, len(listing), every, folder, listing.targets)
         listing = listing[chosen if split == "validation" else ~chosen]
     files = FolderImages(folder, imagenet_wnids(), listing, crops, dict(zip(indices, names, strict=True)))

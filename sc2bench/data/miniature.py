@@ -171,6 +171,7 @@ MINIATURES: dict[str, Callable[[Path], Path]] = {
     "coco2017": partial(make_coco, sizes=WIDE_SIZES),
     "fashion_mnist": make_fashion_mnist,
     "ilsvrc2012": make_imagenet,
+    "image_folder": make_imagenet,
     "imagenette": partial(make_imagenet, wnids=IMAGENETTE_WNIDS),
     "pascal_voc2012": make_voc,
     "scenes": partial(make_scenes, train=24, validation=4, test=4),

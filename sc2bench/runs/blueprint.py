@@ -4,7 +4,7 @@ The folder of a trained model holds `config.json`, the experiment; `model.json`,
 all weights. Folders that are older than blueprints have no `model.json`; then the data set is asked.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -15,11 +15,13 @@ from accelerate.utils import set_seed
 
 from sc2bench.config import ExperimentConfig
 from sc2bench.core.digests import read_object, sealed, unsealed
-from sc2bench.core.errors import CheckpointError
+from sc2bench.core.errors import CheckpointError, ConfigError
 from sc2bench.core.files import is_there, write_json
 from sc2bench.data import load_dataset
+from sc2bench.data.imagenet_folders import IMAGENET, PhotographsConfig, imagenet_wnids
 from sc2bench.methods import SplitModel, build_model
 from sc2bench.teachers import Teacher, bare_teacher, load_teacher
+from sc2bench.teachers.new_head import OtherClasses
 from sc2bench.wire.inputs import ImageSpec
 
 BLUEPRINT = "model.json"
@@ -62,7 +64,7 @@ class Blueprint:
 
     def load_teacher(self, config: ExperimentConfig) -> Teacher:
         """The teacher with its weights; raises as `sc2bench.teachers.load_teacher`."""
-        return load_teacher(config.teacher, self.classes)
+        return teacher_of(config, self.classes, self.labels or ())
 
     def bare_teacher(self, config: ExperimentConfig) -> Teacher:
         """The teacher without its weights.
@@ -79,6 +81,30 @@ class Blueprint:
                 "with the version, or the plugin, that they were trained with"
             )
         return teacher
+
+
+def teacher_of(config: ExperimentConfig, classes: int | None, labels: Sequence[str]) -> Teacher:
+    """The teacher of an experiment with its weights.
+
+    Args:
+        config: the experiment.
+        classes: how many its data set has; `None`: those that the teacher is known for.
+        labels: their names; those of parts of ImageNet show how a classifier of all its classes applies.
+
+    Raises:
+        CheckpointError: as `sc2bench.teachers.load_teacher`.
+        ConfigError: as there.
+    """
+    try:
+        return load_teacher(config.teacher, classes)
+    except OtherClasses as error:
+        wnids = imagenet_wnids() if isinstance(config.task, PhotographsConfig) and labels else ()
+        if error.classes != len(wnids) or not set(labels) <= set(wnids):
+            raise
+        raise ConfigError(
+            f"{error}; the class folders are named by WordNet IDs of ImageNet's 1000 classes: with "
+            f"task.classes={IMAGENET} the teacher applies as it is"
+        ) from error
 
 
 def build(

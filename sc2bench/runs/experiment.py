@@ -14,6 +14,7 @@ from sc2bench.core.files import is_there, names_in
 from sc2bench.core.progress import EVALUATION_WORK
 from sc2bench.data import ImageSet, load_dataset
 from sc2bench.records import record_path
+from sc2bench.runs.blueprint import teacher_of
 from sc2bench.runs.identity import (
     FINAL_WEIGHTS,
     PRECISIONS_OF_AUTO,
@@ -25,7 +26,7 @@ from sc2bench.runs.identity import (
     surroundings_of_point,
     surroundings_of_weights,
 )
-from sc2bench.teachers import Teacher, load_teacher
+from sc2bench.teachers import Teacher
 from sc2bench.training import epoch_work
 
 FINAL_CONFIG = "config.json"
@@ -263,7 +264,8 @@ class Experiment:
 
     def teacher(self) -> Teacher:
         """A reference model of its own, for as many classes as the data set has; see `load_teacher`."""
-        return load_teacher(self.config.teacher, len(self.dataset(self.config.evaluation.split).classes))
+        classes = self.dataset(self.config.evaluation.split).classes
+        return teacher_of(self.config, len(classes), classes)
 
     def training_work(self) -> float:
         """Units of work of its own stages."""

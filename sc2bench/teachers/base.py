@@ -127,6 +127,12 @@ class Teacher(nn.Module):
         *_, last = self.chain.children()
         return self.head.classes or getattr(last, "out_features", None)
 
+    @property
+    def learned_head(self) -> nn.Module:
+        """What to train with a frozen body: the head, or, of a classifier, the last layer that has parameters."""
+        layers = [layer for layer in (*self.chain.children(), self.head) if next(layer.parameters(), None) is not None]
+        return layers[-1]
+
     def outputs(self, images: Images, wanted: Collection[str] = ()) -> tuple[Any, dict[str, Tensor]]:
         """Takes uint8 images; returns the head's prediction and the outputs of the wanted layers by name.
 

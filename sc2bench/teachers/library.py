@@ -1,9 +1,10 @@
 """What the libraries of models have in common: where weights come from, and what to say when they don't."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, ClassVar
@@ -20,6 +21,7 @@ from sc2bench.core.errors import CheckpointError, ConfigError
 from sc2bench.core.state import load_state
 from sc2bench.teachers.base import Teacher
 from sc2bench.teachers.files import SUFFIXES, TRAINED_PREFIX, fill, read_weights
+from sc2bench.teachers.new_head import FINE_TUNE, OtherClasses, of_classes, with_fresh
 
 HUB = "hf-hub:"
 # What the hub's repositories call the weights, the preferred name first.
@@ -73,17 +75,20 @@ class Library(ABC):
     def load(self, config: TeacherConfig, classes: int | None) -> Teacher:
         """Builds a teacher and loads its weights; raises as `load_teacher` does."""
         self.check(config)
+        if config.weights == "random":
+            return self.teacher(config, _repeatably(partial(self.build, config), classes))
+        if config.new_head and classes is not None:
+            return self._with_new_head(config, classes)
         if is_file(config.weights):
             return self._from_file(config, classes)
-        if config.weights == "random":
-            return self.teacher(config, self._build_repeatably(config, classes))
         if config.weights.startswith(HUB):
             return self.teacher(config, self.from_hub(config, classes))
         expected = self.classes(config)
         if classes is not None and classes != expected:
-            raise ConfigError(
+            raise OtherClasses(
                 f"teacher.weights: '{config.weights}' of {self.name}'s {config.name} has {expected} classes, but the "
-                f"data set has {classes}; choose random, or the file of a model with {classes} classes"
+                f"data set has {classes}; choose random, or the file of a model with {classes} classes, {FINE_TUNE}",
+                expected,
             )
         return self.teacher(config, self.pretrained(config))
 
@@ -100,7 +105,7 @@ class Library(ABC):
         """
         self.check(config)
         named = not is_file(config.weights) and config.weights != "random" and not config.weights.startswith(HUB)
-        if named or classes is None:
+        if (named and not config.new_head) or classes is None:
             classes = self.classes(config)
         return self.teacher(config, self.build(config, classes))
 
@@ -115,22 +120,70 @@ class Library(ABC):
         address, here = self.address(config)
         return [] if here else [address]
 
+    def hub_body(self, config: TeacherConfig) -> tuple[dict[str, Tensor], Callable[[int | None], nn.Module]]:
+        """The weights of a model of the hub, and what builds one like it for any number of classes."""
+        return self.from_hub(config, None).state_dict(), partial(self.build, config)
+
     def _from_file(self, config: TeacherConfig, classes: int | None) -> Teacher:
         path = Path(config.weights)
         state = read_weights(path)
         model = self.build(config, classes)
-        own = {key.removeprefix(TRAINED_PREFIX): value for key, value in state.items()}
-        if any(key.startswith("chain.") for key in own):
-            teacher = self.teacher(config, model)
-            load_state(teacher, own, path)
-            return teacher
-        fill(model, self.adapt(model, state), path)
+        own = _of_trained(state)
+        try:
+            if own is not None:
+                teacher = self.teacher(config, model)
+                load_state(teacher, own, path)
+                return teacher
+            fill(model, self.adapt(model, state), path)
+        except CheckpointError as error:
+            if classes is None or not self._differs_in_head(config, classes, state if own is None else own):
+                raise
+            raise CheckpointError(
+                f"{error}; the data set has {classes} classes: take weights for them, {FINE_TUNE}"
+            ) from error
         return self.teacher(config, model)
 
-    def _build_repeatably(self, config: TeacherConfig, classes: int | None) -> nn.Module:
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(torch.initial_seed())
-            return self.build(config, classes)
+    def _differs_in_head(self, config: TeacherConfig, classes: int, state: Mapping[str, Tensor]) -> bool:
+        """Whether nothing but the number of classes is wrong with the shapes of weights."""
+        model, other = (self.build(config, number) for number in (classes, classes + 1))
+        for one, two in ((model, other), (self.teacher(config, model), self.teacher(config, other))):
+            own = one.state_dict()
+            misshaped = {name for name in state if name in own and state[name].shape != own[name].shape}
+            if misshaped and misshaped <= of_classes(one, two):
+                return True
+        return False
+
+    def _with_new_head(self, config: TeacherConfig, classes: int) -> Teacher:
+        """The weights' body with a random head, which is the seed's; raises as `load_teacher` does."""
+        build: Callable[[int | None], nn.Module] = partial(self.build, config)
+        if is_file(config.weights):
+            state = read_weights(Path(config.weights))
+        elif config.weights.startswith(HUB):
+            state, build = self.hub_body(config)
+        else:
+            state = self.pretrained(config).state_dict()
+        model, other = _repeatably(build, classes), build(classes + 1)
+        own = _of_trained(state) if is_file(config.weights) else None
+        if own is not None:
+            teacher = self.teacher(config, model)
+            head = of_classes(teacher, self.teacher(config, other))
+            load_state(teacher, with_fresh(own, teacher, head), config.weights)
+            return teacher
+        fill(model, with_fresh(self.adapt(model, state), model, of_classes(model, other)), config.weights)
+        return self.teacher(config, model)
+
+
+def _repeatably(build: Callable[[int | None], nn.Module], classes: int | None) -> nn.Module:
+    """Builds a model whose random weights depend on nothing but the seed that was set last."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(torch.initial_seed())
+        return build(classes)
+
+
+def _of_trained(state: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
+    """The weights of a teacher that a run has trained; `None` if these are a library's."""
+    own = {key.removeprefix(TRAINED_PREFIX): value for key, value in state.items()}
+    return own if any(key.startswith("chain.") for key in own) else None
 
 
 def is_file(weights: str) -> bool:

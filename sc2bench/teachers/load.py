@@ -11,11 +11,13 @@ from torch import Tensor
 
 from sc2bench.config import TeacherConfig, completed
 from sc2bench.core import digests
-from sc2bench.core.errors import CheckpointError, ConfigError
+from sc2bench.core.errors import CheckpointError
 from sc2bench.core.registry import TEACHER_LIBRARIES, TEACHERS
 from sc2bench.core.state import load_state
 from sc2bench.teachers.base import BackboneConfig, Teacher
 from sc2bench.teachers.files import TRAINED_PREFIX, read_weights
+from sc2bench.teachers.library import is_file
+from sc2bench.teachers.new_head import FINE_TUNE, OtherClasses, last_layer, put_new_head, with_fresh
 from sc2bench.teachers.published import PublishedWeights
 
 WEIGHTS = Path(__file__).parent.parent / "weights"
@@ -66,6 +68,8 @@ def bare_teacher(
         teacher: Teacher = TEACHER_LIBRARIES[config.library].bare(config, classes, built_as)
     else:
         teacher = _made(config)
+        if classes is not None and _takes_other_classes(config, teacher, classes):
+            put_new_head(teacher, config.name, classes)
     return teacher.to(memory_format=torch.channels_last)
 
 
@@ -98,10 +102,32 @@ def _made(config: TeacherConfig) -> Teacher:
 def _registered(config: TeacherConfig, classes: int | None) -> Teacher:
     teacher = _made(config)
     own = teacher.classes
-    if classes is not None and own not in (None, classes):
-        raise ConfigError(
-            f"teacher.name: '{config.name}' has {own} classes, but the data set has {classes}; choose another teacher"
+    other = classes is not None and _takes_other_classes(config, teacher, classes)
+    if classes is not None and own not in (None, classes) and not other:
+        raise OtherClasses(
+            f"teacher.name: '{config.name}' has {own} classes, but the data set has {classes}; choose another teacher, "
+            f"{FINE_TUNE}",
+            own or 0,
         )
+    if other and classes is not None and is_file(config.weights):
+        put_new_head(teacher, config.name, classes)
+        state = _trained(Path(config.weights))
+        if config.new_head:
+            state = with_fresh(state, teacher, last_layer(teacher))
+        load_state(teacher, state, config.weights)
+        return teacher
+    _fill(teacher, config)
+    if other and classes is not None:
+        put_new_head(teacher, config.name, classes)
+    return teacher
+
+
+def _takes_other_classes(config: TeacherConfig, teacher: Teacher, classes: int) -> bool:
+    """Whether a registered teacher's head is replaced: by a fresh one, or by that of a file of one that had it."""
+    return config.new_head or (is_file(config.weights) and teacher.classes not in (None, classes))
+
+
+def _fill(teacher: Teacher, config: TeacherConfig) -> None:
     published = published_weights(config)
     if published is not None:
         load_state(teacher, *published.read(teacher))
@@ -113,7 +139,6 @@ def _registered(config: TeacherConfig, classes: int | None) -> Teacher:
         state, path = _packaged(config.backbone)
         layers = {key.removeprefix(_CHAIN): value for key, value in state.items() if key.startswith(_CHAIN)}
         load_state(teacher.chain, layers, path)
-    return teacher
 
 
 def _packaged(name: str) -> tuple[dict[str, Tensor], Path]:

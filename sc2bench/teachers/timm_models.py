@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import Tensor, nn
@@ -24,6 +24,7 @@ from sc2bench.teachers.library import (
     in_url_cache,
     is_file,
 )
+from sc2bench.teachers.new_head import FINE_TUNE, OtherClasses
 
 # What `Timm.teacher` reads of a model's settings.
 _SETTINGS = ("input_size", "mean", "std", "crop_pct", "interpolation")
@@ -94,11 +95,18 @@ class Timm(Library):
         if found != _split(config.name)[0]:
             raise ConfigError(f"teacher.name: {config.weights} is a {found}, not a {config.name}; name it so")
         if classes is not None and model.num_classes != classes:
-            raise ConfigError(
+            raise OtherClasses(
                 f"teacher.weights: {config.weights} has {model.num_classes} classes, but the data set has {classes}; "
-                "choose other weights"
+                f"choose other weights, {FINE_TUNE}",
+                model.num_classes,
             )
         return model
+
+    def hub_body(self, config: TeacherConfig) -> tuple[dict[str, Tensor], Callable[[int | None], nn.Module]]:
+        """Models of the hub are built as their repository describes them."""
+        model = self.from_hub(config, None)
+        description = _description(model)
+        return model.state_dict(), lambda classes: _described(config, description | {"num_classes": classes})
 
     def bare(self, config: TeacherConfig, classes: int | None, built_as: Mapping[str, Any]) -> Teacher:
         """A model of the hub is built as its repository described it, when its weights were loaded."""
@@ -106,11 +114,7 @@ class Timm(Library):
             return super().bare(config, classes, built_as)
         if not built_as:
             return self.load(config, classes)
-        import timm
-
-        options = {"num_classes": built_as["num_classes"], "pretrained_cfg_overlay": built_as["settings"]}
-        model = timm.create_model(_split(config.name)[0], **built_as["arguments"], **options)
-        return self.teacher(config, model)
+        return self.teacher(config, _described(config, built_as))
 
     def classes(self, config: TeacherConfig) -> int:
         """Of the data set that the model was trained with last."""
@@ -146,6 +150,15 @@ class Timm(Library):
         other = is_file(config.weights) or config.weights.startswith(HUB) or config.weights in ("random", "pretrained")
         tag = tag if other else config.weights
         return f"{architecture}.{tag}" if tag else architecture
+
+
+def _described(config: TeacherConfig, description: Mapping[str, Any]) -> nn.Module:
+    """A model with random weights as `_description` tells of one."""
+    import timm
+
+    options = {"num_classes": description["num_classes"], "pretrained_cfg_overlay": description["settings"]}
+    model: nn.Module = timm.create_model(_split(config.name)[0], **description["arguments"], **options)
+    return model
 
 
 def _description(model: Any) -> dict[str, Any]:

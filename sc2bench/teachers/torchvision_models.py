@@ -1,6 +1,8 @@
 """Teachers from torchvision, with its names of models and weights: classifiers, detectors, models of segmentation."""
 
 import re
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
@@ -92,6 +94,10 @@ class Torchvision(Library):
         model = self.build(config, classes)
         fill(model, self.adapt(model, state), config.weights)
         return model
+
+    def hub_body(self, config: TeacherConfig) -> tuple[dict[str, Tensor], Callable[[int | None], nn.Module]]:
+        """The file says itself how many classes it is for."""
+        return read_weights(fetch_from_hub(config.weights)), partial(self.build, config)
 
     def classes(self, config: TeacherConfig) -> int:
         """As many as the weights have names of categories."""

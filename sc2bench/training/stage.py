@@ -224,9 +224,12 @@ def _parameter_groups(name: str, config: StageConfig, model: SplitModel, losses:
         raise ConfigError(f"{name}.trainable: empty; list at least one module of the split model")
     learning: dict[int, nn.Parameter] = {}
     for path in config.trainable:
-        if path not in modules:
-            raise ConfigError(f"{name}.trainable: the model has no module '{path}'; {nearest(path, modules)}")
-        learning |= {id(parameter): parameter for parameter in modules[path].parameters()}
+        try:
+            # A path may also lead over a name that is computed, such as `Teacher.learned_head`.
+            module = model.get_submodule(path)
+        except AttributeError:
+            raise ConfigError(f"{name}.trainable: the model has no module '{path}'; {nearest(path, modules)}") from None
+        learning |= {id(parameter): parameter for parameter in module.parameters()}
     of_priors = _of_densities(modules.values())
     groups = [
         {"params": [p for i, p in learning.items() if i not in of_priors], "lr": config.learning_rate},

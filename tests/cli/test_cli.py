@@ -121,8 +121,8 @@ def test_list_names_what_there_is(capsys):
         ),
         (
             ["list", "task="],
-            "task=: coco2017, fashion_mnist, ilsvrc2012, imagenette, pascal_voc2012, scenes_all, "
-            "scenes_classification, scenes_detection, scenes_segmentation\n",
+            "task=: coco2017, fashion_mnist, ilsvrc2012, image_folder, imagenette, pascal_voc2012, "
+            "scenes_all, scenes_classification, scenes_detection, scenes_segmentation\n",
         ),
         (
             ["suite", "list"],

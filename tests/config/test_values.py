@@ -182,7 +182,7 @@ def test_other_wrong_values(override, message):
         (["stage1.optimizer.momentum=0.5"], "unknown option of optimizer 'adam'; known: name, weight_decay"),
         (
             ["task.resize=64", "task.crop=32"],
-            r"'task.resize'; it belongs to ilsvrc2012, imagenette, pascal",
+            r"'task.resize'; it belongs to ilsvrc2012, image_folder, imagenette, pascal",
         ),
         (["task.coco_backend=pycocotools"], "'task.coco_backend'; it belongs to multi_task, object_detection, not to"),
         (["task.rezise=64"], "unknown key 'task.rezise'; did you mean"),

@@ -180,7 +180,7 @@ def test_choices_that_can_not_be_followed(fields, message):
 def test_choices_belong_to_data_sets_that_have_them():
     for override in ("task.training_crop=8", "task.keep_decoded=true", "task.classes=imagenet1k"):
         key = override.partition("=")[0]
-        with pytest.raises(ConfigError, match=rf"'{key}'; it belongs to ilsvrc2012, imagenette, not"):
+        with pytest.raises(ConfigError, match=rf"'{key}'; it belongs to ilsvrc2012, image_folder, imagenette, not"):
             compose(["task=fashion_mnist", "method=teacher", override])
     usual = compose(["task=imagenette", "method=teacher"])
     files = compose(["task=imagenette", "method=teacher", "task.keep_decoded=false"])
