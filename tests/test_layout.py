@@ -1,6 +1,7 @@
 """The house: where things live, and that imports run one way."""
 
 import ast
+import configparser
 import re
 import subprocess
 import sys
@@ -60,6 +61,20 @@ def test_report_reads_records_only():
 def test_image_codecs_and_bottlenecks_know_nothing_of_each_other():
     for room, other in (("codecs", "bottlenecks"), ("bottlenecks", "codecs")):
         assert not any(other in imported(path) for path in (PACKAGE / room).rglob("*.py"))
+
+
+def test_setup_names_every_package_and_its_files():
+    setup = configparser.ConfigParser()
+    setup.read(REPOSITORY / "setup.cfg")
+    named = setup["options"]["packages"].split()
+    there = {".".join(path.parent.relative_to(PACKAGE.parent).parts) for path in PACKAGE.rglob("__init__.py")}
+    assert there <= set(named)
+    assert len(named) == len(set(named))
+    globs = {package: re.split(r"[,\s]+", found) for package, found in setup["options.package_data"].items()}
+    for suffix in ("csv", "html", "css", "js"):
+        for path in PACKAGE.rglob(f"*.{suffix}"):
+            package = ".".join(path.parent.relative_to(PACKAGE.parent).parts)
+            assert f"*.{suffix}" in globs.get(package, []), path
 
 
 def test_wire_needs_no_pytorch():

@@ -2,13 +2,12 @@
 
 import pandas as pd
 
-from sc2bench.measures import measure
+from sc2bench.measures import PARTS, measure
 from sc2bench.report.tables.points import REFERENCE_METHOD
 from sc2bench.report.tables.table import Table
 
 # The prior that sends nothing beside its latents: other bytes of its packets' side information are no code.
 _WITHOUT_SIDE_INFO = "factorized"
-_PARTS = ("payload_bytes_mean", "side_info_bytes_mean", "framing_bytes_mean")
 
 
 def rate_parts_table(records: pd.DataFrame) -> Table:
@@ -23,9 +22,9 @@ def rate_parts_table(records: pd.DataFrame) -> Table:
     """
     rated = records[records["method"] != REFERENCE_METHOD]
     frame = pd.DataFrame({"Curve": rated["curve"], "Rate": rated["rate"], "Bytes": rated["bytes_mean"]})
-    for name in _PARTS:
+    for name in PARTS:
         frame[measure(name).short] = rated[name]
-    shares = {f"{measure(name).short} [%]": 100 * rated[name] / rated["bytes_mean"] for name in _PARTS}
+    shares = {f"{measure(name).short} [%]": 100 * rated[name] / rated["bytes_mean"] for name in PARTS}
     estimated = rated["estimated_bits_mean"].astype(float)
     coded = 8 * (rated["payload_bytes_mean"] + rated["side_info_bytes_mean"] - _uncoded(rated))
     overhead = coded - estimated
