@@ -21,7 +21,7 @@ from sc2bench.report.document import document_of
 from sc2bench.report.tables.table import Table
 from sc2bench.runs.suite import Suite
 from tests import EMBEDDED
-from tests.report.test_tables import check_structure
+from tests.report.tables.test_tables import check_structure
 
 NASTY = [
     "a|b", "$$", "$x_1$ costs $5 `code` *b* **c** ~~d~~", "[/red] [bold] :smile: --- x", "=1+2", "line\nbreak\r\n",
