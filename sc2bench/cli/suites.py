@@ -22,10 +22,12 @@ from sc2bench.cli.common import (
     examples,
     interruptible,
     open_suite,
+    paths,
     write_suite_report,
 )
 from sc2bench.core.errors import ConfigError
 from sc2bench.core.progress import plain_console
+from sc2bench.measures import COSTS
 
 
 @suite_app.command(
@@ -146,7 +148,10 @@ def report(
     published_points: Annotated[
         Path | None,
         typer.Option(
-            help="draw those of a CSV file of your own instead, in the columns of the packaged published_points.csv"
+            metavar="FILE",
+            help="draw those of a CSV file of your own instead, a row a point, with the columns task, dataset, metric, "
+            "method, codec, prior, label, teacher, bytes, value, source, how_obtained",
+            callback=paths,
         ),
     ] = None,
     anchor: Annotated[str | None, typer.Option(help="label of the curve that the others are compared with")] = None,
@@ -156,10 +161,7 @@ def report(
     device_budget: Annotated[list[float] | None, typer.Option(min=0, help="likewise, of the device's cost")] = None,
     cost: Annotated[
         str,
-        typer.Option(
-            help="the device's cost: device_macs, device_params, device_param_bits, device_peak_activation_bytes or "
-            "device_ms_p50"
-        ),
+        typer.Option(help=f"the device's cost: {', '.join(COSTS[:-1])} or {COSTS[-1]}"),
     ] = "device_macs",
     quality: Annotated[
         float | None,

@@ -132,10 +132,11 @@ def _published(published: pd.DataFrame, metric: str) -> list[str]:
     caption = (
         "As published, 1 KB taken as 1024 bytes; not measured here. How sizes were taken differs between the sources."
     )
+    size = "d" if pd.api.types.is_integer_dtype(frame["Bytes"]) else ".1f"
     return [
         f"## {title}",
         markdown(caption),
-        Table("published", title, caption, frame, {"Bytes": "d", what: ".2f", "Source": "d"}).to_markdown(),
+        Table("published", title, caption, frame, {"Bytes": size, what: ".2f", "Source": "d"}).to_markdown(),
         "Sources:",
         "\n".join(f"{number}. {markdown(f'{source}: {how}')}" for (source, how), number in numbers.items()),
     ]

@@ -23,7 +23,7 @@ from sc2bench.report.figures.axes import tick_values
 from sc2bench.report.figures.curves import rate_quality_figure
 from sc2bench.report.figures.style import identity, looks
 from sc2bench.report.link.latency import compare_at
-from sc2bench.report.published import COLUMNS, points_for_figure
+from sc2bench.report.published import points_for_figure
 from sc2bench.report.tables.points import delta_table, equal_quality_table, summary_table
 from sc2bench.report.tables.table import Table
 from sc2bench.runs.suite import Suite
@@ -307,25 +307,6 @@ def test_labels_of_ticks_keep_their_distance(low, span, width):
     places = np.log(values / low) / np.log(high / low) * width
     widths = np.array([len(f"{value:g}") * 0.64 * 6.5 for value in values])
     assert (np.diff(places) > (widths[1:] + widths[:-1]) / 2).all()
-
-
-def test_tables_of_points_of_ones_own(tmp_path):
-    table = tmp_path / "mine.csv"
-    line = "image_classification,fashion_mnist,top1,mine,,,Mine,resnet,{},{},Me,measured\n"
-    table.write_text(",".join(COLUMNS) + "\n" + line.format(100, 90) + line.format(200, 91.5))
-    points = published_points(records(), "top1", table)
-    assert points[["curve", "bytes_mean", "top1"]].to_numpy().tolist() == [["Mine", 100, 90], ["Mine", 200, 91.5]]
-    for text, sentence in (
-        (",".join(COLUMNS[1:]) + "\n", "mine.csv has no column 'task'; it needs task, dataset"),
-        (",".join(COLUMNS) + "\n" + line.format("many", 3), r"mine.csv, line 2: bytes 'many' is no number from 0"),
-        (",".join(COLUMNS) + "\n" + line.format(3, 101), r"mine.csv, line 2: value '101' is no number from 0 to 100"),
-        ("", "mine.csv can't be read as CSV"),
-    ):
-        table.write_text(text)
-        with pytest.raises(DataError, match=sentence):
-            published_points(records(), "top1", table)
-    with pytest.raises(DataError, match=r"nowhere.csv can't be read as CSV: No such file"):
-        published_points(records(), "top1", tmp_path / "nowhere.csv")
 
 
 def test_published_points_agree_by_task_data_set_split_and_metric():
