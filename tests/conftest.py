@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import settings
+from PIL import Image
 
 from sc2bench.config import TaskConfig
 from sc2bench.data import MemoryImages, load_dataset
@@ -56,6 +57,25 @@ def few_scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def write_idx(path: Path, values: np.ndarray) -> None:
     header = bytes((0, 0, 8, values.ndim)) + np.array(values.shape, ">u4").tobytes()
     path.write_bytes(gzip.compress(header + values.tobytes()))
+
+
+# Classes of `photographs`.
+PHOTOGRAPHED = ("bird", "cat", "dog", "fish")
+
+
+@pytest.fixture(scope="session")
+def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """PNG files of 32x32: 40 for training and 8 for testing, in 4 classes that differ in colour."""
+    root = tmp_path_factory.mktemp("photographs")
+    random = np.random.default_rng(0)
+    for split, count in (("train", 10), ("test", 2)):
+        for label, name in enumerate(PHOTOGRAPHED):
+            (root / split / name).mkdir(parents=True)
+            for number in range(count):
+                pixels = random.integers(0, 60, (32, 32, 3))
+                pixels[..., label % 3] += 60 + 60 * (label == 3)
+                Image.fromarray(pixels.astype(np.uint8)).save(root / split / name / f"{number}.png")
+    return root
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ class Bottleneck(NamedTuple):
     hyper: HyperTransforms | None = None
 
     def decoder_for(self, latents: Shape, target: Shape) -> nn.Module:
-        """The decoder between one image's latents, (B, h, w), and a stage's output, (C, h', w')."""
+        """The decoder between one image's latents, (B, h, w), and a layer's output, (C, h', w')."""
         return self.decoder if isinstance(self.decoder, nn.Module) else self.decoder(latents, target)
 
 

@@ -54,12 +54,12 @@ def mobile_100(input_channels: int, target_channels: int, latent_channels: int, 
 def mobile(input_channels: int, target_channels: int, latent_channels: int, widths: Sequence[int]) -> Bottleneck:
     """Latents of a sixteenth of the image's height and width; 224x224 gives B x 14 x 14.
 
-    The decoder, which the server runs, brings them to the size of the stage that is imitated: half, once, twice or
+    The decoder, which the server runs, brings them to the size of the layer that is imitated: half, once, twice or
     four times theirs.
 
     Args:
         input_channels: of the image.
-        target_channels: of the stage.
+        target_channels: of the layer.
         latent_channels: B.
         widths: one a residual block. Three different ones follow each other, at a quarter, an eighth and a sixteenth
             of the image's size; a width that stands several times gives its size as many blocks.
@@ -90,15 +90,15 @@ def mobile_decoder(latent_channels: int, target_channels: int, latents: Shape, t
 
     Args:
         latent_channels: of the latents.
-        target_channels: of the stage.
+        target_channels: of the layer.
         latents: their shape for some image, (B, h, w).
-        target: that of the stage for the same image.
+        target: that of the layer for the same image.
     """
     width = _DECODER_WIDTH
     modules: list[nn.Module] = [nn.Conv2d(latent_channels, width, 3, 1, 1)]
     modules += [DecoderBlock(width) for _ in range(_DECODER_BLOCKS)]
     size = latents[1]
-    # Each side of a stage is that of the one before it halved and rounded up.
+    # Each side of a layer's output is that of the one before it halved and rounded up.
     while size >= 2 * target[1] - 1 and size > 1:
         modules += [nn.Conv2d(width, width, 3, 2, 1), DecoderBlock(width)]
         size = (size + 1) // 2

@@ -11,6 +11,7 @@ from sc2bench.config.options import (
     ScheduleConfig,
     check_config_class,
     option,
+    registered,
 )
 from sc2bench.config.schemas import (
     CurveConfig,
@@ -47,5 +48,6 @@ __all__ = [
     "from_resolved",
     "load_suite",
     "option",
+    "registered",
     "written",
 ]

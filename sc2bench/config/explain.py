@@ -260,9 +260,7 @@ def _name_page(name: _Name) -> Iterator[str]:
 
 
 def _summary(thing: Any) -> str:
-    """The first paragraph of what a class or a function says of itself, or the function that an object holds."""
-    if not inspect.isclass(thing) and not inspect.isroutine(thing):
-        thing = next(filter(inspect.isroutine, getattr(thing, "__dict__", {}).values()), thing)
+    """The first paragraph of what a class or a function says of itself."""
     text = inspect.getdoc(thing) or "It does not say what it is."
     return " ".join(text.split("\n\n")[0].split())
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import fields, make_dataclass
 from typing import Any, TypeVar
 
-from sc2bench.config.options import Options
+from sc2bench.config.options import Options, check_config_class
 from sc2bench.config.schemas import MethodConfig, TaskConfig, TeacherConfig
 from sc2bench.core.errors import ConfigError
 from sc2bench.core.registry import DATASETS, METHODS, TASKS, TEACHER_LIBRARIES, TEACHERS, Registry
@@ -50,12 +50,7 @@ def _class_of(key: str, registry: Registry[Any], name: Any, base: type[Options])
         found = getattr(registry[name], "config_class", base)
     except ConfigError as error:
         raise ConfigError(f"{key}: {error}") from None
-    # Without the decorator, a class has the fields of what it derives from, and its own are passed over.
-    if not isinstance(found, type) or not issubclass(found, base) or "__dataclass_fields__" not in vars(found):
-        raise ConfigError(
-            f"{registry.kind} '{name}': its config_class is no dataclass derived from {base.__name__}; write "
-            f"@dataclass before class NAME({base.__name__})"
-        )
+    check_config_class(f"{registry.kind} '{name}'", found, base)
     return found
 
 

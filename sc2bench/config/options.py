@@ -4,7 +4,7 @@ Those of losses, optimizers and schedules derive from `LossConfig`, `OptimizerCo
 data sets and tasks, teachers and methods from `TaskConfig`, `TeacherConfig` and `MethodConfig` of `schemas`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
 from typing import Annotated, Any, Literal
 
@@ -12,6 +12,7 @@ from annotated_doc import Doc
 from omegaconf import MISSING as REQUIRED
 
 from sc2bench.core.errors import ConfigError
+from sc2bench.core.registry import Registry, configured
 
 FORMERLY = "formerly"
 IN_EPOCHS = "in_epochs"
@@ -106,6 +107,20 @@ def check_config_class(what: str, config_class: Any, base: type[Options]) -> Non
             f"{what}: its config_class is no dataclass derived from {base.__name__}; derive it, and decorate it with "
             "@dataclass"
         )
+
+
+def registered(registry: Registry[Any], name: str, config_class: Any, base: type[Options]) -> Callable[[Any], Any]:
+    """Returns a decorator that registers a function with the dataclass of its options.
+
+    Raises:
+        ConfigError: the name is taken, or `config_class` is no dataclass derived from `base`.
+    """
+    check_config_class(f"{registry.kind} '{name}'", config_class, base)
+
+    def decorate(function: Any) -> Any:
+        return registry.register(name)(configured(config_class)(function))
+
+    return decorate
 
 
 def config_class_of(registry: Any, name: str, key: str) -> Any:

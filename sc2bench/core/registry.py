@@ -129,9 +129,16 @@ def configured(config_class: type) -> Callable[[Any], Any]:
 
     Args:
         config_class: a dataclass derived from that of the group that the options stand in; see `config.options`.
+
+    Raises:
+        ConfigError: the function has others already.
     """
 
     def decorate(entry: Any) -> Any:
+        known = getattr(entry, "config_class", config_class)
+        if known is not config_class:
+            name = getattr(entry, "__name__", entry)
+            raise ConfigError(f"{name} has the options of {known.__name__} already; write a function for each")
         entry.config_class = config_class
         return entry
 

@@ -7,11 +7,12 @@ import torch
 
 from sc2bench.config import ExperimentConfig, TaskConfig, compose
 from sc2bench.core.errors import InputError, OutputError
-from sc2bench.core.registry import TASKS, load_plugins
+from sc2bench.core.registry import load_plugins
 from sc2bench.data import ImageSet, load_dataset
-from sc2bench.evaluation import Measurement, evaluate_all
+from sc2bench.evaluation import Measurement
 from sc2bench.methods import SplitModel
 from sc2bench.runs.experiment import FINAL_WEIGHTS, Experiment
+from sc2bench.runs.measure import evaluate_as
 from sc2bench.runs.train import train_experiment
 from sc2bench.runs.trained import build_untrained, load_trained, save_trained
 
@@ -155,17 +156,7 @@ def evaluate(
     dataset = load_dataset(config.task, options.split, options.samples)
     _require_fit(model, config.task, dataset)
     device = next((tensor.device for tensor in model.state_dict().values()), torch.device("cpu"))
-    (measurement,) = evaluate_all(
-        [model],
-        dataset,
-        TASKS[config.task.name](dataset, config.task),
-        batch_size=options.batch_size,
-        batch_pixels=options.batch_pixels,
-        device=device,
-        workers=config.workers,
-        server_precision=options.server_precision,
-        estimate=options.estimate,
-    )
+    (measurement,) = evaluate_as(config, [model], dataset, device)
     return measurement
 
 

@@ -1,7 +1,7 @@
 """Measuring experiments, and writing their records."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 from typing import Any
 
@@ -44,7 +44,13 @@ def measure_group(experiments: list[Experiment], confirm: Callable[[Experiment],
     rates = [f"{experiment.config.rate:g}" for experiment in experiments if experiment.config.rate is not None]
     work.describe(f"{first.method.name} {', '.join(rates[:3])}{', ...' if len(rates) > 3 else ''}: measure")
     dataset = experiments[0].dataset(first.evaluation.split, first.evaluation.samples)
-    measured = _evaluate(models, dataset, first, accelerator.device, work)
+    measured = evaluate_as(
+        first,
+        models,
+        dataset,
+        accelerator.device,
+        on_samples=lambda samples: work.advance(EVALUATION_WORK * samples * processes.count()),
+    )
     images = send_to_device(dataset.sample(LATENCY_IMAGES), accelerator.device)
     for experiment, model, measurement in zip(experiments, models, measured, strict=True):
         write = partial(_measure_cost_and_write, experiment, model, measurement, images, confirm)
@@ -53,9 +59,10 @@ def measure_group(experiments: list[Experiment], confirm: Callable[[Experiment],
         work.say(f"{experiment.id}: {measurement.bytes.mean():.1f} bytes, {quality}")
 
 
-def _evaluate(
-    models: list[SplitModel], dataset: ImageSet, config: ExperimentConfig, device: torch.device, work: Work
+def evaluate_as(
+    config: ExperimentConfig, models: Sequence[SplitModel], dataset: ImageSet, device: torch.device, **options: Any
 ) -> list[Measurement]:
+    """Measures models as an experiment says; see `evaluate_all`, whose further options it takes."""
     evaluation = config.evaluation
     return evaluate_all(
         models,
@@ -67,7 +74,7 @@ def _evaluate(
         workers=config.workers,
         server_precision=evaluation.server_precision,
         estimate=evaluation.estimate,
-        on_samples=lambda samples: work.advance(EVALUATION_WORK * samples * processes.count()),
+        **options,
     )
 
 

@@ -7,24 +7,11 @@ from typing import Annotated, Any
 from annotated_doc import Doc
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
-from sc2bench.config import OptimizerConfig, check_config_class, option
+from sc2bench.config import OptimizerConfig, option, registered
 from sc2bench.core.registry import OPTIMIZERS
 
 # Parameters with their learning rate: {"params": [...], "lr": ...}.
 Group = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class OptimizerKind:
-    """A registered optimizer.
-
-    Attributes:
-        config_class: the dataclass of its options.
-        build: makes one of groups of parameters and its options.
-    """
-
-    config_class: type[OptimizerConfig]
-    build: Callable[[list[Group], Any], Optimizer]
 
 
 def register_optimizer(name: str, config_class: type[OptimizerConfig] = OptimizerConfig) -> Callable[[Any], Any]:
@@ -43,13 +30,7 @@ def register_optimizer(name: str, config_class: type[OptimizerConfig] = Optimize
     Raises:
         ConfigError: the name is taken, or `config_class` is no such dataclass.
     """
-    check_config_class(f"optimizer '{name}'", config_class, OptimizerConfig)
-
-    def decorate(build: Any) -> Any:
-        OPTIMIZERS.register(name)(OptimizerKind(config_class, build))
-        return build
-
-    return decorate
+    return registered(OPTIMIZERS, name, config_class, OptimizerConfig)
 
 
 @dataclass

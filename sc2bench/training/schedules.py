@@ -7,24 +7,11 @@ from typing import Annotated, Any
 
 from annotated_doc import Doc
 
-from sc2bench.config import ScheduleConfig, check_config_class, option
+from sc2bench.config import ScheduleConfig, option, registered
 from sc2bench.core.registry import SCHEDULES
 
 # Of an epoch, for rounding.
 _LESS_THAN_A_STEP = 1e-9
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """A registered schedule.
-
-    Attributes:
-        config_class: the dataclass of its options.
-        factor: gives the factor of the share 0 ... 1, the number of epochs and the options.
-    """
-
-    config_class: type[ScheduleConfig]
-    factor: Callable[[float, int, Any], float]
 
 
 def register_schedule(name: str, config_class: type[ScheduleConfig] = ScheduleConfig) -> Callable[[Any], Any]:
@@ -43,13 +30,7 @@ def register_schedule(name: str, config_class: type[ScheduleConfig] = ScheduleCo
     Raises:
         ConfigError: the name is taken, or `config_class` is no such dataclass.
     """
-    check_config_class(f"schedule '{name}'", config_class, ScheduleConfig)
-
-    def decorate(factor: Any) -> Any:
-        SCHEDULES.register(name)(Schedule(config_class, factor))
-        return factor
-
-    return decorate
+    return registered(SCHEDULES, name, config_class, ScheduleConfig)
 
 
 @dataclass

@@ -77,7 +77,7 @@ class Stage:
     def learning_rate_factor(self, progress: float) -> float:
         """The schedule: what the learning rates are multiplied by at a share 0 ... 1 of the stage's steps."""
         options = self.config.schedule
-        return SCHEDULES[options.name].factor(progress, self.config.epochs, options)
+        return SCHEDULES[options.name](progress, self.config.epochs, options)
 
 
 def epoch_work(config: StageConfig, training_samples: int, validation_samples: int) -> float:
@@ -130,7 +130,7 @@ def build_stage(
     trainable = [parameter for group in groups for parameter in group["params"]]
 
     def build_optimizer(groups: _Groups) -> Optimizer:
-        return OPTIMIZERS[config.optimizer.name].build(groups, config.optimizer)
+        return OPTIMIZERS[config.optimizer.name](groups, config.optimizer)
 
     with _blaming(f"{name}.optimizer"):
         optimizer = build_optimizer(groups)

@@ -53,7 +53,7 @@ def test_device_half_costs_at_most_its_share_of_the_teacher(name, share):
 
 @pytest.mark.parametrize("side", [64, 96])
 @pytest.mark.parametrize("after", ["stage2", "stage3", "stage4", "stage5", "stage6", "conv_head"])
-def test_decoder_gives_the_stage_that_it_imitates(after, side):
+def test_decoder_gives_the_layer_that_it_imitates(after, side):
     # What is trained on small crops is measured on whole images.
     model = make("mobile_10", after, shape=(3, 64, 64))
     images = torch.zeros(1, 3, side, side, dtype=torch.uint8)

@@ -13,7 +13,7 @@ from sc2bench.config import ExperimentConfig, MethodConfig, compose
 from sc2bench.core.errors import ConfigError
 from sc2bench.core.plugins import import_file
 from sc2bench.core.processes import processors
-from sc2bench.core.registry import LOSSES, METHODS, PLUGIN_GROUP, Registry, load_plugins
+from sc2bench.core.registry import LOSSES, METHODS, PLUGIN_GROUP, Registry, configured, load_plugins
 from sc2bench.runs.launcher import JobOptions
 
 OWN: Registry[int] = Registry("thing")
@@ -22,6 +22,14 @@ OWN: Registry[int] = Registry("thing")
 def test_unknown_name_lists_the_nearest():
     with pytest.raises(ConfigError, match=r"unknown method 'entropic_studnet'; did you mean 'entropic_student'\?"):
         METHODS["entropic_studnet"]
+
+
+def test_a_function_has_one_kind_of_options():
+    def opener(task: object, split: str) -> None: ...
+
+    configured(MethodConfig)(configured(MethodConfig)(opener))
+    with pytest.raises(ConfigError, match="opener has the options of MethodConfig already; write a function for each"):
+        configured(ExperimentConfig)(opener)
 
 
 def test_duplicate_name_is_an_error():

@@ -2,40 +2,22 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import timm
 import torch
-from PIL import Image
 
 import sc2bench
 from sc2bench.config import TeacherConfig, compose
-from sc2bench.core.errors import CheckpointError, ConfigError, DataError
+from sc2bench.core.errors import CheckpointError, ConfigError
 from sc2bench.core.state import load_tensors, save_tensors, unique_state
 from sc2bench.data import load_dataset
-from sc2bench.data.imagenet_folders import PhotographsConfig
 from sc2bench.records import load_records
 from sc2bench.runs.experiment import Experiment
 from sc2bench.runs.run import run_experiments
 from sc2bench.teachers import bare_teacher, load_teacher
 from sc2bench.teachers.new_head import OtherClasses
-
-NAMES = ("bird", "cat", "dog", "fish")
-
-
-@pytest.fixture(scope="module")
-def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """PNG files of 32x32: 40 for training and 8 for testing, in 4 classes that differ in colour."""
-    root = tmp_path_factory.mktemp("photographs")
-    random = np.random.default_rng(0)
-    for split, count in (("train", 10), ("test", 2)):
-        for label, name in enumerate(NAMES):
-            (root / split / name).mkdir(parents=True)
-            for number in range(count):
-                pixels = random.integers(0, 60, (32, 32, 3))
-                pixels[..., label % 3] += 60 + 60 * (label == 3)
-                Image.fromarray(pixels.astype(np.uint8)).save(root / split / name / f"{number}.png")
-    return root
+from tests.conftest import PHOTOGRAPHED
+from tests.data.test_image_folder import task
 
 
 @pytest.fixture(scope="module")
@@ -51,39 +33,6 @@ def settings(root: Path, out: Path, weights: object) -> list[str]:
     sizes = ["task.resize=32", "task.crop=32", "evaluation.latency_repeats=0", "mixed_precision=no", "workers=0"]
     places = [f"output={out}/results", f"checkpoints={out}/checkpoints", f"task.root={root}"]
     return ["task=image_folder", *sizes, *places, "teacher.name=test_resnet", f"teacher.weights={weights}"]
-
-
-def task(root: Path, **fields) -> PhotographsConfig:
-    return PhotographsConfig("image_classification", "image_folder", str(root), resize=32, crop=32, **fields)
-
-
-def test_folders_are_the_classes(photographs, tmp_path):
-    train, validation, test = (load_dataset(task(photographs), split) for split in ("train", "validation", "test"))
-    assert train.classes == test.classes == NAMES
-    # Of so few images a fifth is held out, as many of each class.
-    assert np.bincount(validation.strata).tolist() == [2, 2, 2, 2]
-    assert (len(train), len(test), test.folder.name) == (32, 8, "test")
-    assert not {train.path(i) for i in range(32)} & {validation.path(i) for i in range(8)}
-    for name in ("train", "test"):
-        (tmp_path / name).symlink_to(photographs / name)
-    (tmp_path / "val").symlink_to(photographs / "test")
-    whole, own = (load_dataset(task(tmp_path), split) for split in ("train", "validation"))
-    assert (len(whole), len(own), own.folder.name) == (40, 8, "val")
-    with pytest.raises(ConfigError, match=r"validation_fraction: .*/val is what is validated on"):
-        load_dataset(task(tmp_path, validation_fraction=0.1), "train")
-
-
-def test_folders_that_are_missing_are_told(photographs, tmp_path):
-    with pytest.raises(DataError, match=r"^image_folder needs its folder, .*; give task.root=FOLDER$"):
-        load_dataset(PhotographsConfig("image_classification", "image_folder"), "train")
-    with pytest.raises(DataError, match=r"folder .*/none does not exist; mend task.root$"):
-        load_dataset(task(tmp_path / "none"), "train")
-    (tmp_path / "train").symlink_to(photographs / "train")
-    with pytest.raises(DataError, match=r"folder .*/val does not exist nor test/ beside it; task.root needs train/"):
-        load_dataset(task(tmp_path), "test")
-    (tmp_path / "val" / "cow").mkdir(parents=True)
-    with pytest.raises(DataError, match=r"class folder .*/val/cow has no counterpart in train/"):
-        load_dataset(task(tmp_path), "test")
 
 
 @pytest.mark.parametrize("recipe", ["finetune_teacher", "finetune_head"])
@@ -151,7 +100,7 @@ def test_who_does_not_train_the_teacher_is_told_how(photographs, pretrained, tmp
 
 
 def test_parts_of_imagenet_need_no_tuning(photographs, tmp_path):
-    wnids = dict(zip(NAMES, ("n01440764", "n02102040", "n02979186", "n03000684"), strict=True))
+    wnids = dict(zip(PHOTOGRAPHED, ("n01440764", "n02102040", "n02979186", "n03000684"), strict=True))
     for split in ("train", "test"):
         (tmp_path / split).mkdir()
         for name, wnid in wnids.items():

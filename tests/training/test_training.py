@@ -155,7 +155,7 @@ def test_checkpoints_of_another_configuration_and_damaged_ones_are_refused(tiny)
 )
 def test_schedules(name, options, shares, expected):
     schedule = SCHEDULES[name]
-    factors = [schedule.factor(share, 10, schedule.config_class(name, **options)) for share in shares]
+    factors = [schedule(share, 10, schedule.config_class(name, **options)) for share in shares]
     assert factors == pytest.approx(expected)
 
 
@@ -182,7 +182,7 @@ def test_milestones_count_from_the_first_step_of_their_epoch():
             options = schedule.config_class("multi_step", milestones=[milestone])
             # As the loop gives them: the last of 5,000 steps of the epoch before, and the first of the milestone's.
             shares = ((milestone - 1 + 4999 / 5000) / epochs, milestone / epochs)
-            if [schedule.factor(share, epochs, options) for share in shares] != [1, 0.1]:
+            if [schedule(share, epochs, options) for share in shares] != [1, 0.1]:
                 wrong.append((epochs, milestone))
     assert not wrong
 
